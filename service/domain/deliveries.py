@@ -1,0 +1,60 @@
+"""What came in at the door, and what it becomes in the inbox."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from service.domain.entities import Claims, EntityKey
+
+#: The closed set of event labels; every type that is not known is `other`.
+LABELS = ("BATCH_COMPLETED", "SETTLEMENT_CREATED", "CASE_CREATED", "CASE_UPDATED", "other")
+
+
+def digest_of(body: bytes) -> bytes:
+    """Return what two deliveries share when they are the same."""
+    return hashlib.sha256(body).digest()
+
+
+class EventState(StrEnum):
+    """How far an event got."""
+
+    RECEIVED = "received"
+    RETRYING = "retrying"
+    SETTLED = "settled"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One webhook as it arrived: nothing read into it yet."""
+
+    #: SHA-256 of the raw body: two deliveries are the same when this is.
+    digest: bytes
+    body: bytes
+    #: The few headers that are kept, by lower-case name.
+    headers: Mapping[str, str]
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A delivery and all that was read from it; every text fits any database."""
+
+    delivery: Delivery
+    event_id: str
+    type: str
+    #: The type, from a closed set: for metrics.
+    label: str
+    state: EventState
+    #: Set when it is settled or dead from the start: `unknown_type`, `foreign`, `malformed`.
+    outcome: str | None = None
+    error: str | None = None
+    key: EntityKey | None = None
+    lookup: str | None = None
+    organization_id: str | None = None
+    provider_at: datetime | None = None
+    claims: Claims | None = None

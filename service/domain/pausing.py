@@ -1,0 +1,355 @@
+"""Pausing is a level, not an edge: from holds, ledger and one read to the next step.
+
+`compare` looks at one case and says what its level is now, which open action the
+read settles, which action is to be planned, and when to look again. It is the only
+place where a pause or a resume is born, and it keeps three laws:
+
+* a case is resumed only if the newest thing that we did to it was a confirmed pause of
+  ours, no hold is in force, and the read began after the last hold had ended;
+* a read disproves a call only when it began long enough after the call had ended;
+* each level asks for one pause or one resume, never for two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from service.domain.actions import Action, ActionKind, ActionState
+from service.domain.holds import Hold, active, last_ended
+
+Desired = Literal["running", "paused"]
+
+#: Seconds after an uncertain call at which the case is read back.
+UNCERTAIN_READS = (5.0, 15.0, 60.0, 300.0)
+#: A pause of unknown fate is repeated after this; pausing twice harms nobody.
+REPEAT_PAUSE_AFTER = timedelta(seconds=15)
+#: A resume of unknown fate is repeated (or given up) after this.
+REPEAT_RESUME_AFTER = timedelta(seconds=300)
+#: How many read lags an answered call may stay unseen before it is contradicted.
+PATIENCE = 3
+LONGEST_PAUSE_BETWEEN_CALLS = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is assumed about Amili's reads, and what the owner wants on a contradiction."""
+
+    read_lag: timedelta
+    enforce: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that is known about one case at `now`."""
+
+    level: int
+    desired: Desired
+    holds: tuple[Hold, ...]
+    #: Pauses and resumes of this case, oldest first.
+    actions: tuple[Action, ...]
+    #: What the read showed, and when it began.
+    is_paused: bool
+    is_closed: bool
+    read_began_at: datetime
+    now: datetime
+
+    @property
+    def open(self) -> Action | None:
+        """The one action under way."""
+        return next((action for action in self.actions if action.is_open), None)
+
+    @property
+    def newest(self) -> Action | None:
+        """The newest action that had, or may have had, an effect."""
+        without = (ActionState.CANCELLED, ActionState.REFUSED)
+        done = [action for action in self.actions if action.state not in without]
+        return done[-1] if done else None
+
+    @property
+    def cause(self) -> str:
+        """The cause that an action of the present level has."""
+        return f"level:{self.level}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was concluded: `outcome` from a small set, and why in words."""
+
+    outcome: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be saved."""
+
+    situation: Situation
+    #: Actions whose state changed.
+    changed: tuple[Action, ...] = ()
+    plan: ActionKind | None = None
+    #: The planned action is not to be sent before.
+    not_before: datetime | None = None
+    look_again_at: datetime | None = None
+    steps: tuple[Step, ...] = ()
+
+
+def level(situation: Situation) -> tuple[Situation, tuple[Step, ...]]:
+    """Bring the level up to the holds in force: it rises at each change of `desired`."""
+    holds = active(situation.holds, situation.now)
+    desired: Desired = "paused" if holds else "running"
+    if desired == situation.desired:
+        return situation, ()
+    risen = replace(situation, level=situation.level + 1, desired=desired)
+    why = (
+        "held by " + ", ".join(sorted({hold.reason for hold in holds}))
+        if holds
+        else "the last hold has ended"
+    )
+    return risen, (Step(desired, f"Level {risen.level}: {desired}, {why}."),)
+
+
+def compare(situation: Situation, rules: Rules) -> Verdict:
+    """Say what follows from one read of a case."""
+    situation, steps = level(situation)
+    verdict = settle_open(Verdict(situation, steps=steps), rules)
+    if verdict.situation.open is not None or situation.is_closed:
+        return verdict
+    if verdict.situation.desired == "paused":
+        return verdict if situation.is_paused else towards_paused(verdict, rules)
+    return towards_running(verdict, rules)
+
+
+def still_wanted(action: Action, situation: Situation) -> bool:
+    """Compare again, just before an action is sent."""
+    if situation.is_closed or action.cause != situation.cause:
+        return False
+    held = bool(active(situation.holds, situation.now))
+    if action.kind is ActionKind.PAUSE_CASE:
+        return held and (action.attempts > 0 or not situation.is_paused)
+    return not held and (action.attempts > 0 or may_resume(situation, but=action))
+
+
+def may_resume(situation: Situation, but: Action | None = None) -> bool:
+    """Only what we paused, only while nothing holds it, only by a read begun after the holds."""
+    others = tuple(action for action in situation.actions if action != but)
+    newest = replace(situation, actions=others).newest
+    ours = (
+        newest is not None
+        and newest.kind is ActionKind.PAUSE_CASE
+        and newest.state is ActionState.CONFIRMED
+        and newest.is_ours
+    )
+    ended = last_ended(situation.holds, situation.now)
+    fresh = ended is None or situation.read_began_at > ended
+    return ours and fresh and situation.is_paused and not active(situation.holds, situation.now)
+
+
+# --- the open action --------------------------------------------------------
+
+
+def settle_open(verdict: Verdict, rules: Rules) -> Verdict:
+    """Let the read settle the action under way, if it can."""
+    situation = verdict.situation
+    action = situation.open
+    if action is None or action.state is ActionState.SENT:
+        return verdict
+    wanted = action.wants_paused == (situation.desired == "paused")
+    wanted = wanted and action.cause == situation.cause and not situation.is_closed
+    judge = {
+        ActionState.PLANNED: judge_planned,
+        ActionState.ANSWERED: judge_answered,
+        ActionState.UNCERTAIN: judge_uncertain,
+    }[action.state]
+    state, words = judge(action, situation, wanted, rules)
+    if state is action.state:
+        return replace(verdict, look_again_at=next_look(action, situation.now, rules))
+    return close(verdict, action, state, words)
+
+
+def close(verdict: Verdict, action: Action, state: ActionState, words: str) -> Verdict:
+    """Give an action its new state."""
+    situation = verdict.situation
+    final = state not in (ActionState.PLANNED, ActionState.UNCERTAIN)
+    after = replace(
+        action,
+        state=state,
+        closed_at=situation.now if final else None,
+        not_before=None,
+    )
+    actions = tuple(after if old == action else old for old in situation.actions)
+    return replace(
+        verdict,
+        situation=replace(situation, actions=actions),
+        changed=(*(old for old in verdict.changed if old.action_id != after.action_id), after),
+        steps=(*verdict.steps, Step(str(state), f"{action.kind} of {action.cause}: {words}.")),
+    )
+
+
+Judgement = tuple[ActionState, str]
+
+
+def judge_planned(action: Action, situation: Situation, wanted: bool, rules: Rules) -> Judgement:
+    """A planned action is dropped when it is no longer wanted, or already so."""
+    if shows(action, situation):
+        if action.attempts:
+            return ActionState.CONFIRMED, "a read shows its effect"
+        return ActionState.CANCELLED, "a read shows that it is so already"
+    if wanted:
+        return ActionState.PLANNED, ""
+    if action.attempts:
+        return ActionState.UNCERTAIN, "no longer wanted, but it may have arrived"
+    return ActionState.CANCELLED, "no longer wanted"
+
+
+def judge_answered(action: Action, situation: Situation, wanted: bool, rules: Rules) -> Judgement:
+    """Amili said yes: a read shows it, or long enough after shows it not."""
+    if shows(action, situation):
+        return ActionState.CONFIRMED, "a read shows its effect"
+    if since_call(action, situation) >= PATIENCE * rules.read_lag:
+        return ActionState.CONTRADICTED, "Amili accepted it, and no read shows its effect"
+    return ActionState.ANSWERED, ""
+
+
+def judge_uncertain(action: Action, situation: Situation, wanted: bool, rules: Rules) -> Judgement:
+    """Nobody knows whether it arrived: only reads can tell, and they may lag."""
+    if shows(action, situation):
+        return ActionState.CONFIRMED, "a read shows its effect"
+    since = since_call(action, situation)
+    is_pause = action.kind is ActionKind.PAUSE_CASE
+    repeat_after = max(REPEAT_PAUSE_AFTER if is_pause else REPEAT_RESUME_AFTER, rules.read_lag)
+    if not action.is_ours and since >= repeat_after:
+        return ActionState.REFUSED, "Amili said that it conflicts, and no read shows that it is so"
+    if wanted and since >= repeat_after:
+        return ActionState.PLANNED, "no read shows its effect, it is repeated with the same key"
+    if not wanted and since >= max(REPEAT_RESUME_AFTER, rules.read_lag):
+        return ActionState.CONTRADICTED, "no read shows its effect, and it is no longer wanted"
+    return ActionState.UNCERTAIN, ""
+
+
+def shows(action: Action, situation: Situation) -> bool:
+    """The read shows what the action wants, and began after it was sent (or planned)."""
+    since = action.sent_at or action.planned_at
+    return situation.read_began_at > since and situation.is_paused == action.wants_paused
+
+
+def since_call(action: Action, situation: Situation) -> timedelta:
+    """How long after the end of the newest call the read began."""
+    return situation.read_began_at - (action.ended_at or action.planned_at)
+
+
+def next_look(action: Action, now: datetime, rules: Rules) -> datetime | None:
+    """When to read the case back for an action under way; None: something else will come."""
+    if action.ended_at is None or action.state is ActionState.PLANNED:
+        return None
+    lag = rules.read_lag.total_seconds()
+    if action.state is ActionState.ANSWERED:
+        pauses: tuple[float, ...] = (1, 3, 6, lag + 0.5, 2 * lag + 0.5, PATIENCE * lag + 0.5)
+    else:
+        pauses = (*UNCERTAIN_READS, lag + 0.5)
+    looks = sorted(action.ended_at + timedelta(seconds=pause) for pause in pauses)
+    later = [at for at in looks if at > now]
+    # Past the last: keep looking, slowly; a state that is not final is never left alone.
+    return later[0] if later else now + timedelta(seconds=60)
+
+
+# --- no action is open ------------------------------------------------------
+
+
+def towards_paused(verdict: Verdict, rules: Rules) -> Verdict:
+    """The case should be paused, and the read shows that it is not."""
+    situation = verdict.situation
+    newest = situation.newest
+    if newest is not None and is_confirmed_pause(newest):
+        verdict = by_somebody_else(verdict, newest, rules)
+        if verdict.look_again_at is not None:
+            return verdict
+    return plan_pause(verdict, rules)
+
+
+def by_somebody_else(verdict: Verdict, pause: Action, rules: Rules) -> Verdict:
+    """Our pause was seen, and now is not: somebody resumed the case, or the read lags."""
+    situation = verdict.situation
+    settled_at = (pause.ended_at or pause.planned_at) + rules.read_lag
+    if situation.read_began_at < settled_at:
+        return replace(verdict, look_again_at=later_than(settled_at, situation.now))
+    words = "the case was resumed by somebody else"
+    return close(verdict, pause, ActionState.CONTRADICTED, words)
+
+
+def plan_pause(verdict: Verdict, rules: Rules) -> Verdict:
+    """Plan the pause of this level; a contradicted one is asked for anew on a level of its own."""
+    situation = verdict.situation
+    used = used_at(situation, ActionKind.PAUSE_CASE)
+    if used is None:
+        return planned(verdict, ActionKind.PAUSE_CASE, None)
+    if used.state is ActionState.REFUSED:
+        return verdict
+    if used.state is ActionState.CONTRADICTED and not rules.enforce:
+        return verdict
+    risen = replace(situation, level=situation.level + 1)
+    step = Step("enforced", f"Level {risen.level}: paused, for the hold is still in force.")
+    verdict = replace(verdict, situation=risen, steps=(*verdict.steps, step))
+    return planned(verdict, ActionKind.PAUSE_CASE, wait_after(situation, rules))
+
+
+def wait_after(situation: Situation, rules: Rules) -> datetime | None:
+    """Let contradicted pauses in a row come ever more slowly; the first two come at once."""
+    row = 0
+    for action in reversed(situation.actions):
+        if action.state is not ActionState.CONTRADICTED or not action.wants_paused:
+            break
+        row += 1
+    if row < 2:
+        return None
+    wait = min(PATIENCE * rules.read_lag * (1 << min(row, 12)), LONGEST_PAUSE_BETWEEN_CALLS)
+    return situation.now + wait
+
+
+def towards_running(verdict: Verdict, rules: Rules) -> Verdict:
+    """Nothing holds the case: resume it if we paused it, else leave it as it is."""
+    situation = verdict.situation
+    newest = situation.newest
+    if newest is None or not is_confirmed_pause(newest):
+        return not_ours(verdict)
+    if not situation.is_paused:
+        return by_somebody_else(verdict, newest, rules)
+    if not newest.is_ours:
+        return not_ours(verdict)
+    if not may_resume(situation):  # the read began before the last hold ended
+        return replace(verdict, look_again_at=situation.now)
+    used = used_at(situation, ActionKind.RESUME_CASE)
+    return planned(verdict, ActionKind.RESUME_CASE, None) if used is None else verdict
+
+
+def not_ours(verdict: Verdict) -> Verdict:
+    """Say once for each level that a paused case stays paused because we did not pause it."""
+    situation = verdict.situation
+    if not (situation.is_paused and verdict.steps):
+        return verdict
+    step = Step("not_ours", "It stays paused: no confirmed pause of ours stands behind it.")
+    return replace(verdict, steps=(*verdict.steps, step))
+
+
+def planned(verdict: Verdict, kind: ActionKind, not_before: datetime | None) -> Verdict:
+    """Plan one action for the present level."""
+    step = Step("planned", f"{kind} is planned for {verdict.situation.cause}.")
+    return replace(verdict, plan=kind, not_before=not_before, steps=(*verdict.steps, step))
+
+
+def used_at(situation: Situation, kind: ActionKind) -> Action | None:
+    """Return the action that the present level already asked for."""
+    cause = situation.cause
+    same = (a for a in situation.actions if a.cause == cause and a.kind is kind)
+    return next(same, None)
+
+
+def is_confirmed_pause(action: Action) -> bool:
+    """It is a pause whose effect was seen."""
+    return action.kind is ActionKind.PAUSE_CASE and action.state is ActionState.CONFIRMED
+
+
+def later_than(at: datetime, now: datetime) -> datetime:
+    """Return a moment just after `at`, and never in the past."""
+    return max(at + timedelta(milliseconds=500), now + timedelta(seconds=1))

@@ -1,0 +1,63 @@
+"""Batches with their items, and settlements: what Amili says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from service.domain.entities import Read
+from service.domain.records import Batch, Settlement
+from service.store.database import Tx
+from service.store.mirror import ROWS, row_of, upsert
+from service.store.schema import batch_items, batches, settlements
+
+KEEP = frozenset({"organization_id"})
+
+
+def save(tx: Tx, batch: Batch, read: Read) -> bool:
+    """Write a batch and its items as read; False when a later reading stands there."""
+    row = row_of(batch, read)
+    items = [
+        {"batch_id": batch.batch_id, "position": position} | dict(item)
+        for position, item in enumerate(row.pop("items"))
+    ]
+    if not upsert(tx, batches, [row], KEEP):
+        return False
+    tx.execute(batch_items.delete().where(batch_items.c.batch_id == batch.batch_id))
+    for start in range(0, len(items), ROWS):
+        tx.execute(batch_items.insert(), items[start : start + ROWS])
+    return True
+
+
+def get(tx: Tx, batch_id: str) -> Row[Any] | None:
+    """Return one batch, or None."""
+    found: Row[Any] | None = tx.execute(
+        select(batches).where(batches.c.batch_id == batch_id)
+    ).one_or_none()
+    return found
+
+
+def items(tx: Tx, batch_id: str) -> Sequence[Row[Any]]:
+    """Return a batch's items, in the order in which Amili gave them."""
+    asked = (
+        select(batch_items)
+        .where(batch_items.c.batch_id == batch_id)
+        .order_by(batch_items.c.position)
+    )
+    found: Sequence[Row[Any]] = tx.execute(asked).all()
+    return found
+
+
+def save_settlement(tx: Tx, settlement: Settlement, read: Read) -> bool:
+    """Write a settlement as read; False when a later reading stands there."""
+    return bool(upsert(tx, settlements, [row_of(settlement, read)], KEEP))
+
+
+def get_settlement(tx: Tx, settlement_id: str) -> Row[Any] | None:
+    """Return one settlement, or None."""
+    found: Row[Any] | None = tx.execute(
+        select(settlements).where(settlements.c.settlement_id == settlement_id)
+    ).one_or_none()
+    return found

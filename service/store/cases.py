@@ -1,0 +1,119 @@
+"""Cases: what Amili says of them, and the level that our holds give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, func, select, update
+
+from service.domain.entities import Read
+from service.domain.pausing import Desired
+from service.domain.records import PAUSED, Case
+from service.store.database import Tx
+from service.store.mirror import row_of, upsert
+from service.store.schema import cases
+
+KEEP = frozenset({"organization_id"})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What we keep of a case beside its mirror, with the row locked."""
+
+    case_id: str
+    organization_id: str | None
+    level: int
+    desired: Desired
+    status: str | None
+    is_over: bool
+    read_began_at: datetime
+
+    @property
+    def is_paused(self) -> bool:
+        """The last read showed it paused."""
+        return self.status == PAUSED
+
+
+def save(tx: Tx, case: Case, read: Read, *, is_over: bool) -> bool:
+    """Write a case as read; False when a later reading stands there already."""
+    row = row_of(case, read, is_over=is_over)
+    fresh = {"desired": "running", "level": 0}
+    statement_row = row | fresh
+    return bool(upsert_case(tx, statement_row))
+
+
+def upsert_case(tx: Tx, row: dict[str, Any]) -> set[str]:
+    """Insert with the first level, or overwrite all but the level."""
+    asked = select(cases.c.level, cases.c.desired).where(cases.c.case_id == row["case_id"])
+    standing = tx.execute(asked).one_or_none()
+    if standing is not None:
+        row = row | {"level": standing.level, "desired": standing.desired}
+    return upsert(tx, cases, [row], KEEP)
+
+
+def lock(tx: Tx, case_ids: Iterable[str]) -> dict[str, Standing]:
+    """Lock these cases, in order; those that are not known are left out."""
+    asked = (
+        select(
+            cases.c.case_id,
+            cases.c.organization_id,
+            cases.c.level,
+            cases.c.desired,
+            cases.c.status,
+            cases.c.is_over,
+            cases.c.read_began_at,
+        )
+        .where(cases.c.case_id.in_(sorted(case_ids)))
+        .order_by(cases.c.case_id)
+    )
+    if not tx.is_sqlite:
+        asked = asked.with_for_update()
+    return {row.case_id: Standing(*row) for row in tx.execute(asked)}
+
+
+def set_level(tx: Tx, case_id: str, level: int, desired: Desired) -> None:
+    """Write the level; the row is locked by the caller."""
+    tx.execute(update(cases).where(cases.c.case_id == case_id).values(level=level, desired=desired))
+
+
+def by_number(tx: Tx, numbers: Iterable[str]) -> dict[str, str]:
+    """Return case number → case id, for those known."""
+    asked = select(cases.c.case_number, cases.c.case_id).where(
+        cases.c.case_number.in_(sorted(set(numbers)))
+    )
+    return {row.case_number: row.case_id for row in tx.execute(asked)}
+
+
+def get(tx: Tx, case_id: str) -> Row[Any] | None:
+    """Return one case, or None."""
+    found: Row[Any] | None = tx.execute(
+        select(cases).where(cases.c.case_id == case_id)
+    ).one_or_none()
+    return found
+
+
+def listed(
+    tx: Tx, *, after: str | None = None, limit: int = 50, status: str | None = None
+) -> Sequence[Row[Any]]:
+    """Return cases by id; `after` is the id where the last page ended."""
+    asked = select(cases).order_by(cases.c.case_id).limit(limit)
+    if after is not None:
+        asked = asked.where(cases.c.case_id > after)
+    if status is not None:
+        asked = asked.where(cases.c.status == status)
+    found: Sequence[Row[Any]] = tx.execute(asked).all()
+    return found
+
+
+def counts(tx: Tx) -> dict[tuple[str, str], float]:
+    """Count cases by type and status."""
+    asked = select(cases.c.type, cases.c.status, func.count()).group_by(
+        cases.c.type, cases.c.status
+    )
+    return {
+        (kind or "unknown", status or "unknown"): float(count)
+        for kind, status, count in tx.execute(asked)
+    }

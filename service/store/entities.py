@@ -1,0 +1,342 @@
+"""Who looks at which entity, and when: due, claimed, done.
+
+`wanted` rises with every reason to look; a claim notes it, and settling the claim sets
+`done` to the noted value: what came in between stays due. A claim is a lease with a
+fencing number; every write of its holder first locks the row and compares both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, case, func, or_, select, text, update
+from sqlalchemy.sql import ColumnElement, Select
+
+from service.domain.entities import Cause, Claim, EntityKey, Nudge
+from service.store import events as inbox
+from service.store.database import Tx
+from service.store.dialects import insert
+from service.store.schema import entities, events, fetch_numbers, nudges
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A wish for a look at an entity, `times` over."""
+
+    key: EntityKey
+    times: int = 1
+    organization_id: str | None = None
+    lookup: str | None = None
+    #: When the look is due; None: now.
+    due_at: datetime | None = None
+
+
+def want(tx: Tx, wants: Iterable[Want]) -> None:
+    """Raise `wanted`; one statement, sorted by key so that two sessions never deadlock on it."""
+    rows = [
+        {
+            "entity": str(each.key),
+            "kind": str(each.key.kind),
+            "organization_id": each.organization_id,
+            "lookup": each.lookup,
+            "wanted": each.times,
+            "done": 0,
+            "due_at": each.due_at or tx.now,
+            "attempts": 0,
+            "failures": 0,
+            "doubt": 0,
+            "fence": 0,
+        }
+        for each in sorted(wants, key=lambda each: str(each.key))
+    ]
+    if not rows:
+        return
+    statement = insert(tx, entities).values(rows)
+    new = statement.excluded
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=[entities.c.entity],
+            set_={
+                "wanted": entities.c.wanted + new.wanted,
+                "due_at": case(
+                    (entities.c.wanted == entities.c.done, new.due_at),
+                    (entities.c.due_at < new.due_at, entities.c.due_at),
+                    else_=new.due_at,
+                ),
+                "organization_id": func.coalesce(new.organization_id, entities.c.organization_id),
+                "lookup": func.coalesce(new.lookup, entities.c.lookup),
+                # What is new deserves all its re-reads.
+                "doubt": 0,
+            },
+        )
+    )
+
+
+def nudge(tx: Tx, found: Iterable[Nudge]) -> None:
+    """Write down why each entity is to be looked at, and raise it."""
+    ordered = sorted(found, key=lambda each: str(each.key))
+    if not ordered:
+        return
+    tx.execute(
+        nudges.insert(),
+        [
+            {
+                "entity": str(each.key),
+                "cause": each.cause,
+                "detail": json.dumps(dict(each.detail), sort_keys=True),
+                "created_at": tx.now,
+            }
+            for each in ordered
+        ],
+    )
+    merged: dict[EntityKey, Want] = {}
+    for each in ordered:
+        old = merged.get(each.key, Want(each.key, 0))
+        merged[each.key] = Want(
+            each.key,
+            old.times + 1,
+            each.organization_id or old.organization_id,
+            each.lookup or old.lookup,
+            None if each.after_seconds is None else tx.now + timedelta(seconds=each.after_seconds),
+        )
+    want(tx, merged.values())
+
+
+# --- claiming ---------------------------------------------------------------
+
+
+def is_due(now: datetime) -> ColumnElement[bool]:
+    """Say what a worker may take: wanted, not backing off, and leased by nobody alive."""
+    return and_(
+        text("wanted > done"),
+        entities.c.due_at <= now,
+        or_(entities.c.not_before.is_(None), entities.c.not_before <= now),
+        or_(entities.c.holder.is_(None), entities.c.lease_until <= now),
+    )
+
+
+def due_count(tx: Tx) -> int:
+    """Count what waits for a worker now."""
+    asked = select(func.count()).select_from(entities).where(is_due(tx.now))
+    return int(tx.execute(asked).scalar_one())
+
+
+def claim(tx: Tx, holder: str, *, limit: int, lease: timedelta) -> tuple[Claim, ...]:
+    """Lease up to `limit` due entities; one whose holder died is taken alone."""
+    rows = tx.execute(pick(tx, entities.c.holder.is_not(None), 1)).all()
+    died = bool(rows)
+    if not died:
+        rows = tx.execute(pick(tx, entities.c.holder.is_(None), limit)).all()
+    if not rows:
+        return ()
+    names = [row.entity for row in rows]
+    tx.execute(
+        update(entities)
+        .where(entities.c.entity.in_(names))
+        .values(
+            holder=holder,
+            fence=entities.c.fence + 1,
+            lease_until=tx.now + lease,
+            attempts=entities.c.attempts + (1 if died else 0),
+        )
+    )
+    claims = (
+        Claim(
+            key=EntityKey.parse(row.entity),
+            organization_id=row.organization_id,
+            lookup=row.lookup,
+            wanted=row.wanted,
+            fence=row.fence + 1,
+            holder=holder,
+            attempts=row.attempts + (1 if died else 0),
+            failures=row.failures,
+            doubt=row.doubt,
+        )
+        for row in rows
+    )
+    return with_causes(tx, tuple(claims))
+
+
+def pick(tx: Tx, held: ColumnElement[bool], limit: int) -> Select[Any]:
+    """Select due rows, oldest first, skipping what another session is looking at."""
+    asked = select(entities).where(is_due(tx.now), held).order_by(entities.c.due_at).limit(limit)
+    return asked if tx.is_sqlite else asked.with_for_update(skip_locked=True)
+
+
+def with_causes(tx: Tx, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
+    """Add the waiting events and nudges, and what the newest payload claims."""
+    names = [str(claim.key) for claim in claims]
+    waiting = tx.execute(
+        select(events.c.entity, events.c.seq, events.c.type, events.c.event_id)
+        .where(events.c.entity.in_(names), events.c.state.in_(inbox.UNFINISHED))
+        .order_by(events.c.seq)
+    )
+    by_event: dict[str, list[Cause]] = {}
+    for row in waiting:
+        cause = Cause(row.type, row.seq, row.event_id)
+        by_event.setdefault(row.entity, []).append(cause)
+    by_nudge: dict[str, list[Cause]] = {}
+    told = tx.execute(select(nudges).where(nudges.c.entity.in_(names)).order_by(nudges.c.nudge))
+    for row in told:
+        cause = Cause(row.cause, row.nudge, detail=json.loads(row.detail))
+        by_nudge.setdefault(row.entity, []).append(cause)
+    newest = newest_claims(tx, names)
+    return tuple(
+        replace(
+            claim,
+            events=tuple(by_event.get(str(claim.key), ())),
+            nudges=tuple(by_nudge.get(str(claim.key), ())),
+            newest=newest.get(str(claim.key)),
+        )
+        for claim in claims
+    )
+
+
+def newest_claims(tx: Tx, names: Sequence[str]) -> dict[str, Any]:
+    """Return what the newest payload of each entity claims."""
+    newest = (
+        select(func.max(events.c.seq)).where(events.c.entity.in_(names)).group_by(events.c.entity)
+    )
+    rows = tx.execute(select(events.c.entity, events.c.hint).where(events.c.seq.in_(newest)))
+    return {row.entity: inbox.load_claims(row.hint) for row in rows}
+
+
+def number(tx: Tx, claims: Sequence[Claim]) -> tuple[Claim, ...]:
+    """Give each claim its fetch number: after the claim is committed, before any request.
+
+    A larger number then means: the reading began later.
+    """
+    count = len(claims)
+    if not count:
+        return ()
+    if tx.is_sqlite:
+        taken = tx.execute(
+            update(fetch_numbers)
+            .where(fetch_numbers.c.name == "fetch")
+            .values(value=fetch_numbers.c.value + count)
+            .returning(fetch_numbers.c.value)
+        ).scalar_one()
+        numbers = list(range(taken - count + 1, taken + 1))
+    else:
+        series = text("SELECT nextval('fetch_number') FROM generate_series(1, :count)")
+        numbers = list(tx.connection.execute(series, {"count": count}).scalars())
+    return tuple(
+        replace(claim, fetch_number=int(each))
+        for claim, each in zip(claims, sorted(numbers), strict=True)
+    )
+
+
+def renew(tx: Tx, holder: str, lease: timedelta) -> int:
+    """Lengthen every lease of this holder that it still has; return how many."""
+    done = tx.execute(
+        update(entities).where(entities.c.holder == holder).values(lease_until=tx.now + lease)
+    )
+    return int(done.rowcount)
+
+
+# --- settling a claim ---------------------------------------------------------
+
+
+def still_held(tx: Tx, claims: Sequence[Claim]) -> dict[EntityKey, int]:
+    """Lock the rows; return those whose lease is still ours, with the `wanted` of this moment."""
+    names = sorted(str(claim.key) for claim in claims)
+    asked = (
+        select(entities.c.entity, entities.c.holder, entities.c.fence, entities.c.wanted)
+        .where(entities.c.entity.in_(names))
+        .order_by(entities.c.entity)
+    )
+    if not tx.is_sqlite:
+        asked = asked.with_for_update()
+    now_held = {row.entity: row for row in tx.execute(asked)}
+    held = {}
+    for claim in claims:
+        row = now_held[str(claim.key)]
+        if row.holder == claim.holder and row.fence == claim.fence:
+            held[claim.key] = row.wanted
+    return held
+
+
+def finish(tx: Tx, claim: Claim, *, doubt: int = 0, look_again_at: datetime | None = None) -> None:
+    """Settle a claim: done up to what it noted, and due again if asked."""
+    forget_nudges(tx, claim)
+    again = 0 if look_again_at is None else 1
+    nothing_new = entities.c.wanted == claim.wanted
+    tx.execute(
+        update(entities)
+        .where(entities.c.entity == str(claim.key))
+        .values(
+            done=claim.wanted,
+            wanted=entities.c.wanted + case((nothing_new, again), else_=0),
+            due_at=case((nothing_new, look_again_at or tx.now), else_=entities.c.due_at),
+            doubt=doubt,
+            attempts=0,
+            failures=0,
+            not_before=None,
+            holder=None,
+            lease_until=None,
+            error=None,
+        )
+    )
+
+
+def put_off(tx: Tx, claim: Claim, *, until: datetime, error: str, counts: bool) -> None:
+    """Give the claim back, due again at `until`; `counts`: it was an attempt."""
+    tx.execute(
+        update(entities)
+        .where(entities.c.entity == str(claim.key))
+        .values(
+            attempts=claim.attempts + (1 if counts else 0),
+            failures=claim.failures + 1,
+            not_before=until,
+            holder=None,
+            lease_until=None,
+            error=error,
+        )
+    )
+
+
+def give_up(tx: Tx, claim: Claim, *, error: str, until: datetime) -> None:
+    """Stop trying for its events; nudges keep it due, slowly: a hold is never given up."""
+    tx.execute(
+        update(entities)
+        .where(entities.c.entity == str(claim.key))
+        .values(
+            done=entities.c.done if claim.nudges else claim.wanted,
+            attempts=claim.attempts if claim.nudges else 0,
+            failures=claim.failures + 1 if claim.nudges else 0,
+            not_before=until if claim.nudges else None,
+            holder=None,
+            lease_until=None,
+            error=error,
+        )
+    )
+
+
+def hand_back(tx: Tx, holder: str) -> int:
+    """Release every lease of a holder that stops; the work is due at once for others."""
+    done = tx.execute(
+        update(entities).where(entities.c.holder == holder).values(holder=None, lease_until=None)
+    )
+    return int(done.rowcount)
+
+
+def forget_nudges(tx: Tx, claim: Claim) -> None:
+    """Delete exactly the nudges that this claim noted."""
+    if claim.nudges:
+        rows = [cause.row for cause in claim.nudges]
+        tx.execute(nudges.delete().where(nudges.c.nudge.in_(rows)))
+
+
+def revive(tx: Tx, keys: Iterable[EntityKey]) -> None:
+    """Make entities due at once, whatever they were waiting for: an operator asks."""
+    wanted = [Want(key) for key in keys]
+    want(tx, wanted)
+    tx.execute(
+        update(entities)
+        .where(entities.c.entity.in_([str(each.key) for each in wanted]))
+        .values(not_before=None, attempts=0, failures=0, due_at=tx.now)
+    )

@@ -1,0 +1,311 @@
+"""The inbox in SQL: every delivery once, judged by the digest of its body."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import Select
+
+from service.domain.deliveries import EventState, NewEvent
+from service.domain.entities import Claims, EntityKey
+from service.store import entities
+from service.store.database import Tx, spoils_all
+from service.store.dialects import insert
+from service.store.schema import event_keys, events, organizations
+
+UNFINISHED = (EventState.RECEIVED, EventState.RETRYING)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch of deliveries."""
+
+    #: Digests of all that are in SQL now, new or not.
+    digests: tuple[bytes, ...]
+    new: tuple[NewEvent, ...]
+    #: Digests that were settled before.
+    settled: frozenset[bytes]
+
+
+def store(tx: Tx, found: Iterable[NewEvent]) -> Stored:
+    """Insert what is new, raise what it points at; what the database refuses is kept as dead."""
+    unique = {event.delivery.digest: event for event in found}
+    rows = [unique[digest] for digest in sorted(unique)]
+    if not rows:
+        return Stored((), (), frozenset())
+    try:
+        with tx.savepoint():
+            new = insert_new(tx, rows)
+    except DBAPIError as exc:
+        if spoils_all(exc):
+            raise
+        new = tuple(event for row in rows for event in insert_alone(tx, row))
+    fresh = {event.delivery.digest for event in new}
+    old = [row.delivery.digest for row in rows if row.delivery.digest not in fresh]
+    return Stored(tuple(unique), new, settled_among(tx, old))
+
+
+def insert_alone(tx: Tx, event: NewEvent) -> tuple[NewEvent, ...]:
+    """Insert one row; if the database refuses it, keep its body as a dead event."""
+    try:
+        with tx.savepoint():
+            return insert_new(tx, [event])
+    except DBAPIError as exc:
+        if spoils_all(exc):
+            raise
+        error = f"the database refused this row: {type(exc.orig).__name__}"
+    dead = NewEvent(
+        delivery=event.delivery,
+        event_id=event.delivery.digest.hex(),
+        type="UNREADABLE",
+        label="other",
+        state=EventState.DEAD,
+        outcome="unstorable",
+        error=error,
+    )
+    return insert_new(tx, [dead])
+
+
+def insert_new(tx: Tx, rows: Sequence[NewEvent]) -> tuple[NewEvent, ...]:
+    """Insert the rows whose body was never stored; return those."""
+    keys = [{"digest": r.delivery.digest, "received_at": r.delivery.received_at} for r in rows]
+    taken = tx.execute(
+        insert(tx, event_keys).values(keys).on_conflict_do_nothing().returning(event_keys.c.digest)
+    )
+    fresh = {bytes(digest) for (digest,) in taken}
+    new = tuple(row for row in rows if row.delivery.digest in fresh)
+    if not new:
+        return ()
+    variants = known_before(tx, new)
+    tx.execute(events.insert(), [event_row(e, e.delivery.digest in variants) for e in new])
+    remember_organizations(tx, new)
+    entities.want(tx, wants(new))
+    return new
+
+
+def wants(new: Sequence[NewEvent]) -> list[entities.Want]:
+    """Count, for each entity, how many of these events are to be worked on."""
+    open_ones = [e for e in new if e.key is not None and e.state is EventState.RECEIVED]
+    counts = Counter(str(event.key) for event in open_ones)
+    newest = {str(event.key): event for event in open_ones}
+    return [
+        entities.Want(event.key, counts[name], event.organization_id, event.lookup)
+        for name, event in newest.items()
+        if event.key is not None
+    ]
+
+
+def event_row(event: NewEvent, is_variant: bool) -> dict[str, Any]:
+    """Turn an event into its row."""
+    delivery = event.delivery
+    final = event.state in (EventState.SETTLED, EventState.DEAD)
+    return {
+        "digest": delivery.digest,
+        "event_id": event.event_id,
+        "type": event.type,
+        "label": event.label,
+        "entity": None if event.key is None else str(event.key),
+        "organization_id": event.organization_id,
+        "idempotency_key": delivery.headers.get("idempotencykey"),
+        "request_id": delivery.headers.get("x-amili-request-id"),
+        "provider_at": event.provider_at,
+        "received_at": delivery.received_at,
+        "body": delivery.body,
+        "hint": dump_claims(event.claims),
+        "is_variant": is_variant,
+        "state": str(event.state),
+        "outcome": event.outcome,
+        "attempts": 0,
+        "settled_at": delivery.received_at if final else None,
+        "error": event.error,
+    }
+
+
+def known_before(tx: Tx, new: Sequence[NewEvent]) -> set[bytes]:
+    """Return the digests of those whose id or IdempotencyKey stands already under another body."""
+    ids = {event.event_id for event in new}
+    keys = {k for e in new if (k := e.delivery.headers.get("idempotencykey"))}
+    found = tx.execute(
+        select(events.c.event_id, events.c.idempotency_key).where(
+            or_(events.c.event_id.in_(ids), events.c.idempotency_key.in_(keys))
+        )
+    ).all()
+    seen_ids = {row.event_id for row in found}
+    seen_keys = {row.idempotency_key for row in found if row.idempotency_key}
+    variants: set[bytes] = set()
+    for event in new:
+        key = event.delivery.headers.get("idempotencykey")
+        if event.event_id in seen_ids or (key and key in seen_keys):
+            variants.add(event.delivery.digest)
+        seen_ids.add(event.event_id)
+        if key:
+            seen_keys.add(key)
+    return variants
+
+
+def remember_organizations(tx: Tx, new: Sequence[NewEvent]) -> None:
+    """Keep every organization that was ever named."""
+    names = sorted({event.organization_id for event in new if event.organization_id})
+    if names:
+        rows = [{"organization_id": name, "first_seen_at": tx.now} for name in names]
+        tx.execute(insert(tx, organizations).values(rows).on_conflict_do_nothing())
+
+
+def settled_among(tx: Tx, digests: Sequence[bytes]) -> frozenset[bytes]:
+    """Return the digests of these whose event is settled."""
+    if not digests:
+        return frozenset()
+    found = tx.execute(
+        select(events.c.digest).where(
+            events.c.digest.in_(digests), events.c.state == EventState.SETTLED
+        )
+    )
+    return frozenset(bytes(digest) for (digest,) in found)
+
+
+# --- settling ---------------------------------------------------------------
+
+
+def settle(tx: Tx, seqs: Sequence[int], outcome: str) -> list[Row[Any]]:
+    """Settle these events; return (digest, label, received_at) of each."""
+    done: list[Row[Any]] = []
+    for some in chunks(seqs):
+        settled = (
+            update(events)
+            .where(events.c.seq.in_(some), events.c.state != EventState.SETTLED)
+            .values(
+                state=str(EventState.SETTLED),
+                outcome=outcome,
+                settled_at=tx.now,
+                attempts=events.c.attempts + 1,
+                error=None,
+            )
+            .returning(events.c.digest, events.c.label, events.c.received_at)
+        )
+        done += tx.execute(settled).all()
+    return done
+
+
+def chunks(seqs: Sequence[int], size: int = 5000) -> Iterator[Sequence[int]]:
+    """Cut a long list into pieces that fit one statement."""
+    for start in range(0, len(seqs), size):
+        yield seqs[start : start + size]
+
+
+def dead_of(tx: Tx, keys: Sequence[EntityKey]) -> dict[str, list[int]]:
+    """Return the dead events of these entities: a success settles them too."""
+    found = tx.execute(
+        select(events.c.entity, events.c.seq).where(
+            events.c.entity.in_([str(key) for key in keys]),
+            events.c.state == EventState.DEAD,
+        )
+    )
+    dead: dict[str, list[int]] = {}
+    for entity, seq in found:
+        dead.setdefault(entity, []).append(seq)
+    return dead
+
+
+def postpone(
+    tx: Tx, seqs: Sequence[int], error: str, *, counts: bool, dead: bool
+) -> list[Row[Any]]:
+    """Note a failed try; `dead` leaves them to an operator. Returns the labels."""
+    state = EventState.DEAD if dead else EventState.RETRYING
+    values: dict[str, Any] = {"state": str(state), "error": error}
+    if dead:
+        values |= {"outcome": "attempts_exhausted"}
+    done: list[Row[Any]] = []
+    for some in chunks(seqs):
+        failed = (
+            update(events)
+            .where(events.c.seq.in_(some))
+            .values(attempts=events.c.attempts + (1 if counts else 0), **values)
+            .returning(events.c.label)
+        )
+        done += tx.execute(failed).all()
+    return done
+
+
+# --- reading ----------------------------------------------------------------
+
+
+def listed(
+    tx: Tx, *, state: str | None = None, before: int | None = None, limit: int = 50
+) -> list[Row[Any]]:
+    """Return events, newest first; `before` is the `seq` where the last page ended."""
+    asked = page()
+    if state is not None:
+        asked = asked.where(events.c.state == state)
+    if before is not None:
+        asked = asked.where(events.c.seq < before)
+    return list(tx.execute(asked.order_by(events.c.seq.desc()).limit(limit)).all())
+
+
+def by_id(tx: Tx, event_id: str) -> list[Row[Any]]:
+    """Return every row of this event id, the first first."""
+    asked = page().where(events.c.event_id == event_id).order_by(events.c.seq)
+    return list(tx.execute(asked).all())
+
+
+def page() -> Select[Any]:
+    """Select what is shown of an event: never its body."""
+    columns = [c for c in events.c if c.name not in ("body", "hint")]
+    return select(*columns)
+
+
+def newest_by_label(tx: Tx, labels: Iterable[str]) -> dict[str, datetime]:
+    """Return when the newest webhook of each label came."""
+    found = {}
+    for label in labels:
+        newest = select(func.max(events.c.received_at)).where(events.c.label == label)
+        at = tx.execute(newest).scalar_one_or_none()
+        if at is not None:
+            found[label] = at
+    return found
+
+
+def dump_claims(claims: Claims | None) -> str | None:
+    """Write down what a payload claims."""
+    if claims is None:
+        return None
+    invoices = None if claims.invoices is None else sorted(claims.invoices)
+    return json.dumps({"status": claims.status, "type": claims.type, "invoices": invoices})
+
+
+def load_claims(text: str | None) -> Claims | None:
+    """Read back what `dump_claims` wrote."""
+    if text is None:
+        return None
+    data = json.loads(text)
+    invoices = data["invoices"]
+    return Claims(data["status"], data["type"], None if invoices is None else frozenset(invoices))
+
+
+def dead_count(tx: Tx) -> int:
+    """Count the dead letters."""
+    asked = select(func.count()).select_from(events).where(events.c.state == EventState.DEAD)
+    return int(tx.execute(asked).scalar_one())
+
+
+def of_entity(tx: Tx, key: EntityKey, limit: int = 500) -> list[Row[Any]]:
+    """Return the events of an entity, the newest `limit`, oldest first."""
+    asked = page().where(events.c.entity == str(key)).order_by(events.c.seq.desc()).limit(limit)
+    return list(reversed(tx.execute(asked).all()))
+
+
+def revive(tx: Tx, seqs: Sequence[int]) -> list[Row[Any]]:
+    """Make events wait again, whatever became of them; return those that have an entity."""
+    done = tx.execute(
+        update(events)
+        .where(events.c.seq.in_(seqs), events.c.entity.is_not(None))
+        .values(state=str(EventState.RECEIVED), outcome=None, settled_at=None, error=None)
+        .returning(events.c.entity, events.c.organization_id, events.c.seq)
+    )
+    return list(done.all())
