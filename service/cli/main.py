@@ -1,0 +1,30 @@
+"""The command `amili-events`: every subcommand, and one way for all errors to end."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from service.cli import desk, running, setting, trying
+from service.errors import AmiliEventsError
+
+app = typer.Typer(
+    name="amili-events",
+    help="Turns the webhooks of Amili AutoCollect into local state and follow-ups.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+running.add_to(app)
+setting.add_to(app)
+trying.add_to(app)
+desk.add_to(app)
+
+
+def main() -> None:
+    """Run the command; an error that we know ends in one sentence, not in a traceback."""
+    try:
+        app()
+    except AmiliEventsError as exc:
+        sys.exit(f"amili-events: {exc}")

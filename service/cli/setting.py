@@ -1,0 +1,60 @@
+"""`config`: what this process would run with, and which variables are nobody's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from pydantic import BaseModel, SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from service import settings as our_settings
+from service.amili import contract as amili_contract
+from service.amili.contract import Contract
+from service.settings import PREFIX, Settings, strangers
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("config")(config)
+
+
+def config() -> None:
+    """Show every setting, its value (secrets hidden) and where the assumptions about Amili are."""
+    settings, contract = our_settings.load(), amili_contract.load()
+    console = Console()
+    console.print(table("How we run", settings))
+    console.print(table("What is assumed about Amili", contract))
+    known = set(Settings.model_fields) | set(Contract.model_fields)
+    for name, near in strangers(known).items():
+        hint = f" Did you mean {near}?" if near else ""
+        console.print(f"[yellow]{name} is not a setting.[/yellow]{hint}")
+
+
+def table(title: str, model: BaseModel) -> Table:
+    """List the fields of a model as variables."""
+    shown = Table(title=title, title_justify="left")
+    shown.add_column("variable", no_wrap=True)
+    shown.add_column("value", overflow="fold")
+    shown.add_column("set", no_wrap=True)
+    for name in type(model).model_fields:
+        origin = "yes" if name in model.model_fields_set else ""
+        shown.add_row(PREFIX + name.upper(), hidden(getattr(model, name)), origin)
+    return shown
+
+
+def hidden(value: Any) -> str:
+    """Write a value; of secrets only that there are some."""
+    if value is None:
+        return "-"
+    if isinstance(value, SecretStr):
+        return "(secret)"
+    if isinstance(value, tuple):
+        if value and isinstance(value[0], SecretStr):
+            return f"({len(value)} secret{'s' if len(value) > 1 else ''})"
+        return ", ".join(str(part) for part in value) or "-"
+    text = str(value)
+    return (
+        f"{text.split('://', maxsplit=1)[0]}://…{text.rpartition('@')[2]}" if "@" in text else text
+    )

@@ -1,0 +1,5 @@
+"""Run everything."""
+
+
+def up() -> None:
+    """Run everything."""

@@ -1,0 +1,138 @@
+"""What an operator sees. Raises RecordMissing for an id that is not known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.desk import shapes
+from service.desk.shapes import Shape
+from service.domain.entities import EntityKey, Kind
+from service.errors import RecordMissing
+from service.store import batches, cases, decisions, events, holds, invoices, ledger
+from service.store.database import Database, Tx
+
+MOST = 200
+
+
+def page(data: list[Shape], following: Any) -> Shape:
+    """Make a page of a list; `next` is null on the last."""
+    return {"data": data, "next": None if following is None else str(following)}
+
+
+class Reading:
+    """Read-only views of the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def events(
+        self, *, state: str | None = None, after: int | None = None, limit: int = 50
+    ) -> Shape:
+        """List events, newest first."""
+        with self._database.read() as tx:
+            rows = events.listed(tx, state=state, before=after, limit=limit + 1)
+        shown = rows[:limit]
+        return page([shapes.event(r) for r in shown], shown[-1].seq if len(rows) > limit else None)
+
+    def event(self, event_id: str) -> Shape:
+        """Show the first row of an event id, and its variants."""
+        with self._database.read() as tx:
+            rows = events.by_id(tx, event_id)
+        if not rows:
+            raise RecordMissing("There is no event with this id.")
+        return shapes.event_with_variants(rows)
+
+    def batch(self, batch_id: str) -> Shape:
+        """Show a batch."""
+        with self._database.read() as tx:
+            row = batches.get(tx, batch_id)
+            if row is None:
+                raise RecordMissing("There is no batch with this id.")
+            return shapes.batch(row, batches.items(tx, batch_id))
+
+    def invoice(self, invoice_id: str) -> Shape:
+        """Show an invoice."""
+        with self._database.read() as tx:
+            row = invoices.get(tx, invoice_id)
+        if row is None:
+            raise RecordMissing("There is no invoice with this id.")
+        return shapes.invoice(row)
+
+    def settlement(self, settlement_id: str) -> Shape:
+        """Show a settlement."""
+        with self._database.read() as tx:
+            row = batches.get_settlement(tx, settlement_id)
+        if row is None:
+            raise RecordMissing("There is no settlement with this id.")
+        return shapes.settlement(row)
+
+    def cases(
+        self, *, status: str | None = None, after: str | None = None, limit: int = 50
+    ) -> Shape:
+        """List cases by id."""
+        with self._database.read() as tx:
+            rows = list(cases.listed(tx, after=after, limit=limit + 1, status=status))
+            shown = [self._case(tx, row) for row in rows[:limit]]
+        return page(shown, rows[limit - 1].case_id if len(rows) > limit else None)
+
+    def case(self, case_id: str) -> Shape:
+        """Show a case with its invoices and holds."""
+        with self._database.read() as tx:
+            row = cases.get(tx, case_id)
+            if row is None:
+                raise RecordMissing("There is no case with this id.")
+            return self._case(tx, row)
+
+    def timeline(self, case_id: str) -> Shape:
+        """Show everything that happened to a case, oldest first."""
+        key = EntityKey(Kind.CASE, case_id)
+        with self._database.read() as tx:
+            if cases.get(tx, case_id) is None:
+                raise RecordMissing("There is no case with this id.")
+            steps = [
+                *(step("event", r.received_at, shapes.event(r)) for r in events.of_entity(tx, key)),
+                *(
+                    step("decision", r.decided_at, shapes.decision(r))
+                    for r in decisions.of_entity(tx, key)
+                ),
+                *(
+                    step("action", a.planned_at, shapes.action(a))
+                    for a in ledger.of_cases(tx, [case_id])[case_id]
+                ),
+                *(
+                    step("hold", h.placed_at, shapes.hold(h))
+                    for h in holds.of_cases(tx, [case_id])[case_id]
+                ),
+            ]
+        return page(sorted(steps, key=lambda each: str(each["at"])), None)
+
+    def actions(
+        self, *, case_id: str | None = None, state: str | None = None, limit: int = 50
+    ) -> Shape:
+        """List actions, newest first."""
+        with self._database.read() as tx:
+            found = ledger.listed(tx, case_id=case_id, state=state, limit=limit)
+        return page([shapes.action(each) for each in found], None)
+
+    def action(self, action_id: str) -> Shape:
+        """Show an action."""
+        with self._database.read() as tx:
+            found = ledger.get(tx, action_id)
+        if found is None:
+            raise RecordMissing("There is no action with this id.")
+        return shapes.action(found)
+
+    def holds(self, *, only_active: bool = True, limit: int = MOST) -> Shape:
+        """List holds, newest first."""
+        with self._database.read() as tx:
+            found = holds.listed(tx, only_active=only_active, limit=limit)
+        return page([shapes.hold(each) for each in found], None)
+
+    def _case(self, tx: Tx, row: Any) -> Shape:
+        kept = holds.of_cases(tx, [row.case_id])[row.case_id]
+        return shapes.case(row, invoices.of_case(tx, row.case_id), kept, tx.now)
+
+
+def step(kind: str, at: Any, shape: Shape) -> Shape:
+    """Put one thing on the timeline."""
+    return {"at": shapes.moment(at), "kind": kind, kind: shape}

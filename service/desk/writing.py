@@ -1,0 +1,130 @@
+"""What an operator does: place and release holds, replay events. A row, a nudge, a bell."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from service.domain.entities import EntityKey, Kind, Nudge
+from service.domain.holds import Hold, Owner
+from service.errors import AmiliEventsError, RecordMissing
+from service.queue import Bells
+from service.redis import RedisError
+from service.store import cases, entities, events, holds
+from service.store.cases import Standing
+from service.store.database import Database, Tx
+
+log = structlog.get_logger()
+
+
+class NotPossible(AmiliEventsError):
+    """This cannot be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewHold:
+    """What somebody asks for; `key` places it once however often it is asked for."""
+
+    case_id: str
+    reason: str
+    owner: Owner
+    until: datetime | None = None
+    comment: str | None = None
+    key: str | None = None
+
+
+class Writing:
+    """Changes our own rows, and asks the workers to look."""
+
+    def __init__(self, database: Database, bells: Bells) -> None:
+        self._database = database
+        self._bells = bells
+
+    def place_hold(self, wish: NewHold) -> Hold:
+        """Place a hold. Raises RecordMissing (no such case) or NotPossible."""
+
+        def run(tx: Tx) -> Hold:
+            standing = locked(tx, wish.case_id)
+            if wish.until is not None and wish.until <= tx.now:
+                raise NotPossible("`until` is in the past: such a hold would hold nothing.")
+            hold = holds.place(tx, hold_of(wish, tx.now))
+            if (hold.reason, hold.until) != (wish.reason, wish.until):
+                raise NotPossible("This Idempotency-Key was used for another hold.")
+            entities.nudge(tx, [nudge(standing, "hold", hold.hold_id)])
+            return hold
+
+        placed = self._database.run(run)
+        self._ring()
+        return placed
+
+    def release_hold(self, case_id: str, hold_id: str) -> None:
+        """Release a hold; one that has ended already is no error. Raises RecordMissing."""
+
+        def run(tx: Tx) -> None:
+            standing = locked(tx, case_id)
+            hold = holds.get(tx, hold_id)
+            if hold is None or hold.case_id != case_id:
+                raise RecordMissing("This case has no hold with this id.")
+            if holds.release(tx, [hold_id], "released"):
+                entities.nudge(tx, [nudge(standing, "release", hold_id)])
+
+        self._database.run(run)
+        self._ring()
+
+    def replay(self, event_id: str) -> int:
+        """Have an event worked on again, around every dedup; return how many rows wait now."""
+
+        def run(tx: Tx) -> int:
+            rows = events.by_id(tx, event_id)
+            if not rows:
+                raise RecordMissing("There is no event with this id.")
+            revived = events.revive(tx, [row.seq for row in rows])
+            if not revived:
+                raise NotPossible("This event names nothing that could be looked at.")
+            entities.revive(tx, {EntityKey.parse(row.entity) for row in revived})
+            return len(revived)
+
+        count = self._database.run(run)
+        self._ring()
+        return count
+
+    def _ring(self) -> None:
+        try:
+            self._bells.ring("events")
+        except RedisError as exc:  # the sweeper will ring
+            log.info("bell_not_rung", error=type(exc).__name__)
+
+
+def locked(tx: Tx, case_id: str) -> Standing:
+    """Lock a case's row: holds change only under it."""
+    standing = cases.lock(tx, [case_id]).get(case_id)
+    if standing is None:
+        raise RecordMissing("There is no case with this id.")
+    return standing
+
+
+def hold_of(wish: NewHold, now: datetime) -> Hold:
+    """Make the hold that somebody asks for."""
+    return Hold(
+        hold_id=str(uuid.uuid4()),
+        case_id=wish.case_id,
+        reason=wish.reason,
+        owner=wish.owner,
+        placed_at=now,
+        until=wish.until,
+        comment=wish.comment,
+        key=wish.key,
+    )
+
+
+def nudge(standing: Standing, cause: str, hold_id: str) -> Nudge:
+    """Have the case looked at."""
+    return Nudge(
+        EntityKey(Kind.CASE, standing.case_id),
+        cause,
+        {"hold_id": hold_id},
+        organization_id=standing.organization_id,
+    )

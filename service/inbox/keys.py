@@ -1,0 +1,17 @@
+"""The names of everything that the inbox keeps in Redis."""
+
+from __future__ import annotations
+
+STREAM = "amili:inbox"
+GROUP = "workers"
+#: Set while a bell for the drain is on its way; its end rings again.
+BELL = "amili:bell:events"
+BELL_MS = 2_000
+#: How long Redis remembers a body; SQL remembers for ever.
+SEEN_MS = 7 * 24 * 3600 * 1000
+PROBE = "amili:probe"
+
+
+def seen(digest: bytes) -> str:
+    """Name the key of one body: its value is `seen`, `stored` or `settled`."""
+    return f"amili:seen:{digest.hex()}"

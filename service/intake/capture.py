@@ -1,0 +1,54 @@
+"""Keeps the last refused deliveries, so that a wrong signature setting costs no webhook.
+
+Raw body and headers, one file each, readable by the owner only; the oldest go first. Off
+by default: what comes here is not proven to be Amili's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class Capture:
+    """A folder `refused/` with the last `keep` deliveries."""
+
+    def __init__(self, data_dir: Path, keep: int) -> None:
+        self._folder = data_dir / "refused"
+        self._keep = keep
+
+    def keep(self, headers: Iterable[tuple[str, str]], body: bytes, reason: str) -> None:
+        """Write one refused delivery down; a full disk must not change the answer."""
+        if not self._keep:
+            return
+        name = f"{time.time_ns()}-{uuid.uuid4().hex[:8]}"
+        lines = "".join(f"{key}: {value}\n" for key, value in headers)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write(self._folder / f"{name}.headers", lines.encode("utf-8", "surrogateescape"))
+            write(self._folder / f"{name}.body", body)
+            write(self._folder / f"{name}.json", json.dumps({"reason": reason}).encode())
+            self._forget_oldest()
+        except OSError as exc:
+            log.warning("capture_failed", error=type(exc).__name__)
+
+    def _forget_oldest(self) -> None:
+        names = sorted({path.stem for path in self._folder.iterdir()})
+        for name in names[: -self._keep]:
+            for ending in ("headers", "body", "json"):
+                (self._folder / f"{name}.{ending}").unlink(missing_ok=True)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)

@@ -1,0 +1,46 @@
+"""The bells: RQ jobs that say «there is work», and nothing else.
+
+RQ is the bell, never the truth: a job carries no payload, and losing every key of RQ loses
+nothing, since the sweeper rings again. One queue for each worker process: RQ's pop is
+atomic only then. Job names are strings here; `workers` is never imported.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+QueueName = Literal["events", "actions"]
+
+#: Queue → the function that its worker runs. A test resolves each.
+JOBS: dict[QueueName, str] = {
+    "events": "workers.jobs.work_events",
+    "actions": "workers.jobs.perform_actions",
+}
+JOB_SECONDS = 60
+
+
+class Bells:
+    """Rings at the queues; never more often than anybody could hear."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._queues: dict[QueueName, Queue] = {
+            name: Queue(name, connection=client, serializer=JSONSerializer) for name in JOBS
+        }
+
+    def ring(self, name: QueueName) -> bool:
+        """Ring, unless a bell waits already: its job will see all that is committed now."""
+        queue = self._queues[name]
+        if queue.count > 0:
+            return False
+        queue.enqueue(
+            JOBS[name],
+            job_timeout=JOB_SECONDS,
+            result_ttl=30,
+            failure_ttl=24 * 3600,
+            description=name,
+        )
+        return True

@@ -1,0 +1,15 @@
+"""`python -m service.web`: the door, as a process of its own."""
+
+from __future__ import annotations
+
+import sys
+
+from service import settings
+from service.errors import AmiliEventsError
+from service.web.serving import serve
+
+if __name__ == "__main__":
+    try:
+        serve(settings.load())
+    except AmiliEventsError as exc:
+        sys.exit(f"amili-events serve: {exc}")

@@ -1,0 +1,86 @@
+"""Puts the door together. Nothing is connected before the application starts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from service.amili.contract import Contract
+from service.desk.reading import Reading
+from service.desk.writing import Writing
+from service.errors import AmiliEventsError, ConfigError
+from service.inbox.appending import Appender
+from service.inbox.stream import Stream
+from service.intake.capture import Capture
+from service.intake.door import Door
+from service.intake.group import GroupCommit
+from service.intake.readiness import Examiner
+from service.intake.writing import DurableWriter
+from service.queue import Bells
+from service.redis import connect
+from service.settings import Settings
+from service.store.counting import Counter
+from service.store.database import Database
+from service.telemetry.metrics import Metrics
+from service.web.api import Api
+from service.web.health import routes, take_snapshot
+from service.web.problems import on_error, on_http_exception
+from service.web.webhooks import PATH, WebhookEndpoint
+
+
+def demand_secrets(settings: Settings) -> tuple[str, ...]:
+    """Return the webhook secrets. Raises ConfigError when there is none."""
+    secrets = tuple(secret.get_secret_value() for secret in settings.webhook_secrets)
+    if not secrets:
+        raise ConfigError(
+            "AMILI_WEBHOOK_SECRETS is empty: set the secret that Amili signs its webhooks with "
+            "(several, separated by commas, while you rotate it)."
+        )
+    return secrets
+
+
+def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Starlette:
+    """Build the application of one door process. Raises ConfigError."""
+    secrets = demand_secrets(settings)
+    database = Database(settings.sql_url, pool=4)
+    client = connect(settings.redis_url)
+    bells = Bells(client)
+    appender = Appender(settings.redis_url, demand=settings.ack_durability)
+    writer = DurableWriter(appender, database, bells, metrics)
+    door = Door(
+        secrets=secrets,
+        contract=contract,
+        commit=GroupCommit(writer.write),
+        capture=Capture(settings.data_dir, settings.capture_refused),
+        metrics=metrics,
+    )
+    counter, stream = Counter(database), Stream(client, "door")
+    examiner = Examiner(writer, appender, database)
+    tokens = tuple(token.get_secret_value() for token in settings.api_tokens)
+    api = Api(Reading(database), Writing(database, bells), tokens)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await examiner.examine()  # the first look says in the log how durable Redis is
+        yield
+        writer.close()
+        await appender.close()
+        client.close()
+        database.close()
+
+    return Starlette(
+        routes=[
+            Route(PATH, WebhookEndpoint(door, settings, metrics)),
+            *routes(examiner, metrics, lambda: take_snapshot(counter, stream)),
+            api.mount(),
+        ],
+        exception_handlers={
+            HTTPException: on_http_exception,
+            AmiliEventsError: on_error,
+        },
+        lifespan=lifespan,
+    )

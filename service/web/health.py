@@ -1,0 +1,67 @@
+"""How the door is: `/livez` (this process), `/readyz` (one durable write), `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from service.inbox.stream import Stream
+from service.intake.readiness import Examiner
+from service.redis import RedisError
+from service.store.counting import Counter
+from service.telemetry.metrics import CONTENT_TYPE, Metrics, Snapshot
+
+
+async def livez(request: Request) -> Response:
+    """Answer that this process answers."""
+    return PlainTextResponse("ok\n")
+
+
+def readyz(examiner: Examiner) -> Callable[[Request], object]:
+    """Make the endpoint that tries one durable write."""
+
+    async def endpoint(request: Request) -> Response:
+        found = await examiner.examine()
+        body = {
+            "status": "ready" if found.is_ready else "not ready",
+            "parts": found.parts,
+            "durability": found.durability,
+            "notes": list(found.notes),
+        }
+        return JSONResponse(body, 200 if found.is_ready else 503)
+
+    return endpoint
+
+
+def metrics_page(metrics: Metrics, snapshot: Callable[[], Snapshot]) -> Callable[[Request], object]:
+    """Make the endpoint that Prometheus reads."""
+
+    async def endpoint(request: Request) -> Response:
+        text = await asyncio.to_thread(metrics.page, snapshot)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    return endpoint
+
+
+def take_snapshot(counter: Counter, stream: Stream) -> Snapshot:
+    """Ask SQL and Redis; who does not answer is left out."""
+    counted = counter.snapshot()
+    try:
+        entries, oldest = stream.backlog()
+    except (RedisError, OSError):
+        return counted
+    return replace(counted, inbox_entries=entries, inbox_oldest_seconds=oldest)
+
+
+def routes(examiner: Examiner, metrics: Metrics, snapshot: Callable[[], Snapshot]) -> list[Route]:
+    """List the three pages."""
+    return [
+        Route("/livez", livez),
+        Route("/readyz", readyz(examiner)),
+        Route("/metrics", metrics_page(metrics, snapshot)),
+    ]

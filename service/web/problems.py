@@ -1,0 +1,63 @@
+"""Errors as RFC 9457 problem details; the only place that knows their HTTP statuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import errors
+from service.desk.writing import NotPossible
+
+#: The most special class first.
+STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
+    (errors.NotJson, 415, "Unsupported media type"),
+    (errors.BodyTooLarge, 413, "Content too large"),
+    (errors.BodyTooSlow, 408, "Request timeout"),
+    (errors.SignatureError, 401, "Signature not accepted"),
+    (errors.MalformedDelivery, 400, "Malformed delivery"),
+    (errors.NothingDurable, 503, "Not stored"),
+    (errors.RecordMissing, 404, "Not found"),
+    (NotPossible, 422, "Not possible"),
+    (errors.StoreError, 503, "Database unavailable"),
+)
+RETRY_AFTER_SECONDS = 5
+
+
+def problem(
+    status: int, title: str, detail: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Make a problem answer; every 503 says when to come again."""
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
+    if detail:
+        body["detail"] = detail
+    more = dict(headers or {})
+    if status == 503:
+        more.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    if status == 401:
+        more.setdefault("WWW-Authenticate", "Signature" if "ignature" in title else "Bearer")
+    return Response(json.dumps(body), status, more, media_type="application/problem+json")
+
+
+def of_error(error: Exception) -> Response:
+    """Turn one of our errors into its answer; anything else is our fault, and a 503."""
+    for kind, status, title in STATUSES:
+        if isinstance(error, kind):
+            return problem(status, title, str(error))
+    return problem(503, "Unexpected fault", "Something went wrong here; send it again.")
+
+
+def on_http_exception(request: Request, exc: Exception) -> Response:
+    """Answer Starlette's own refusals (404, 405) in the same form."""
+    if not isinstance(exc, HTTPException):
+        return of_error(exc)
+    return problem(exc.status_code, exc.detail, headers=exc.headers)
+
+
+def on_error(request: Request, exc: Exception) -> Response:
+    """Answer an error that an API endpoint raised."""
+    return of_error(exc)
