@@ -1,0 +1,228 @@
+"""One call to Amili for each planned action: ledger, call, ledger.
+
+The row says `sent` before the call and what came of it after. A crash in between leaves
+`sent` with a lease that ends: the sweeper makes it `uncertain`, and reads decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from service.amili.client import AmiliClient
+from service.domain import pausing
+from service.domain.actions import Action, ActionKind, ActionState
+from service.domain.entities import EntityKey, Kind, Nudge
+from service.domain.holds import active
+from service.errors import Conflict, ProviderError, ProviderRefused
+from service.store import cases, entities, holds, ledger
+from service.store.database import Tx
+from workers import backoff
+from workers.judging import situation_of
+from workers.outcomes import Outcome
+from workers.parts import Parts
+
+log = structlog.get_logger()
+
+#: Calls under way at once.
+TOGETHER = 16
+#: What did not arrive is tried again as if it had failed this often: within seconds.
+AWAY_FAILURES = 3
+#: How soon a call is read back; it cannot be seen before, or is not known to have arrived.
+READ_BACK_SECONDS = {ActionState.ANSWERED: 1.0, ActionState.UNCERTAIN: 5.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An action that is `sent`, and the reason that Amili is told: codes, no free text."""
+
+    action: Action
+    reason: str
+
+
+async def act(parts: Parts, client: AmiliClient) -> int:
+    """Perform what is planned and due; return how many actions were looked at."""
+    due = await asyncio.to_thread(read_due, parts)
+    if due:
+        await asyncio.gather(*(perform(parts, client, *each) for each in due))
+    return len(due)
+
+
+def read_due(parts: Parts) -> list[tuple[str, str]]:
+    """Read what may be sent now."""
+    with parts.database.read() as tx:
+        return ledger.due(tx, TOGETHER)
+
+
+async def perform(parts: Parts, client: AmiliClient, action_id: str, case_id: str) -> None:
+    """Take one action from `planned` to what its call brings."""
+    began = time.monotonic()
+    call, outcome = await asyncio.to_thread(begin, parts, action_id, case_id)
+    await asyncio.to_thread(outcome.tell, parts)
+    if call is None:
+        return
+    if time.monotonic() - began > parts.settings.lease_seconds / 2:
+        # This process stood still. Somebody may have taken over: do not call now.
+        settled, wait = not_sent(call.action, None), timedelta()
+    else:
+        settled, wait = await make(client, call, parts)
+    outcome = await asyncio.to_thread(finish, parts, settled, wait)
+    await asyncio.to_thread(outcome.tell, parts)
+
+
+def begin(parts: Parts, action_id: str, case_id: str) -> tuple[Call | None, Outcome]:
+    """Compare once more under the case's lock, then write `sent`, or `cancelled`."""
+    return parts.database.run(lambda tx: begin_in(tx, parts, action_id, case_id))
+
+
+def begin_in(tx: Tx, parts: Parts, action_id: str, case_id: str) -> tuple[Call | None, Outcome]:
+    """Do what `begin` does, in the given transaction."""
+    outcome = Outcome()
+    cases.lock(tx, [case_id])
+    action = ledger.get(tx, action_id)
+    if action is None or action.state is not ActionState.PLANNED:
+        return None, outcome  # somebody else was quicker
+    kept = holds.of_cases(tx, [case_id])[case_id]
+    situation, steps = pausing.level(situation_of(tx, case_id, kept, None))
+    if not pausing.still_wanted(action, situation):
+        if steps:
+            cases.set_level(tx, case_id, situation.level, situation.desired)
+        state = ActionState.UNCERTAIN if action.attempts else ActionState.CANCELLED
+        save(tx, replace(action, state=state, closed_at=closing(state, tx)), outcome)
+        entities.nudge(tx, [nudge(action)])
+        return None, outcome
+    sent = replace(
+        action,
+        state=ActionState.SENT,
+        attempts=action.attempts + 1,
+        sent_at=tx.now,
+        error=None,
+    )
+    ledger.send(tx, sent, parts.holder, parts.lease)
+    outcome.actions.append((str(sent.kind), str(sent.state)))
+    reasons = sorted({hold.reason for hold in active(kept, tx.now)})
+    return Call(sent, ", ".join(reasons) or "released"), outcome
+
+
+async def make(client: AmiliClient, call: Call, parts: Parts) -> tuple[Action, timedelta]:
+    """Make the one call; return the action as the answer leaves it, and how long to wait."""
+    action = call.action
+    try:
+        await request(client, call, parts)
+    except Conflict as exc:
+        # «Already so»? Only reads tell. Whatever they show, it is not our doing.
+        uncertain = replace(action, state=ActionState.UNCERTAIN, is_ours=False, error=str(exc))
+        return uncertain, timedelta()
+    except ProviderError as exc:
+        return judge(action, exc), backoff.wait(exc, AWAY_FAILURES, parts.chance)
+    except Exception as exc:
+        uncertain = replace(action, state=ActionState.UNCERTAIN, error=backoff.told(exc))
+        return uncertain, timedelta()
+    return replace(action, state=ActionState.ANSWERED), timedelta()
+
+
+async def request(client: AmiliClient, call: Call, parts: Parts) -> None:
+    """Call the operation of an action; the key is the same for every try."""
+    action = call.action
+    ours = parts.settings.organization_ids
+    organization = action.organization_id or (ours[0] if len(ours) == 1 else None)
+    if organization is None:
+        raise ProviderRefused("the organization of the case is not known")
+    performer = client.pause_case if action.kind is ActionKind.PAUSE_CASE else client.resume_case
+    await performer(
+        organization, action.case_id, reason=call.reason, idempotency_key=action.action_id
+    )
+
+
+def judge(action: Action, error: ProviderError) -> Action:
+    """Say what an error means: may have arrived, surely not, or a final no."""
+    if error.may_have_happened:
+        return replace(action, state=ActionState.UNCERTAIN, error=str(error))
+    if error.retryable:
+        return not_sent(action, error)
+    return replace(action, state=ActionState.REFUSED, error=str(error))
+
+
+def not_sent(action: Action, error: ProviderError | None) -> Action:
+    """Take a try back that surely did not arrive: it counts as none."""
+    return replace(
+        action,
+        state=ActionState.PLANNED,
+        attempts=action.attempts - 1,
+        sent_at=action.sent_at if action.attempts > 1 else None,
+        error=None if error is None else str(error),
+    )
+
+
+def finish(parts: Parts, action: Action, wait: timedelta) -> Outcome:
+    """Write down what the call brought, unless somebody else has judged it meanwhile."""
+    return parts.database.run(lambda tx: finish_in(tx, parts, action, wait))
+
+
+def finish_in(tx: Tx, parts: Parts, action: Action, wait: timedelta) -> Outcome:
+    """Do what `finish` does, in the given transaction."""
+    outcome = Outcome()
+    cases.lock(tx, [action.case_id])
+    if ledger.holder_of(tx, action.action_id) != parts.holder:
+        outcome.leases_lost += 1
+        return outcome
+    if action.state is ActionState.PLANNED:
+        action = replace(action, not_before=tx.now + wait)
+    else:
+        action = replace(action, ended_at=tx.now, closed_at=closing(action.state, tx))
+    save(tx, action, outcome)
+    if action.state is not ActionState.PLANNED:
+        entities.nudge(tx, [nudge(action)])
+    log.info(
+        "action",
+        action_id=action.action_id,
+        case_id=action.case_id,
+        type=str(action.kind),
+        outcome=str(action.state),
+        attempt=action.attempts,
+        reason=action.error,
+    )
+    return outcome
+
+
+def save(tx: Tx, action: Action, outcome: Outcome) -> None:
+    """Write an action, and remember to count it."""
+    ledger.save(tx, [action])
+    outcome.actions.append((str(action.kind), str(action.state)))
+
+
+def closing(state: ActionState, tx: Tx) -> datetime | None:
+    """Return when the action became final, if it did."""
+    return tx.now if state in (ActionState.REFUSED, ActionState.CANCELLED) else None
+
+
+def nudge(action: Action) -> Nudge:
+    """Have the case read back."""
+    return Nudge(
+        EntityKey(Kind.CASE, action.case_id),
+        "action",
+        {"action_id": action.action_id},
+        organization_id=action.organization_id,
+        after_seconds=READ_BACK_SECONDS.get(action.state),
+    )
+
+
+def give_to_reads(tx: Tx, action_id: str, case_id: str) -> Action | None:
+    """Make a call whose maker is gone `uncertain`; the sweeper calls this for each."""
+    cases.lock(tx, [case_id])
+    action = ledger.get(tx, action_id)
+    if action is None or action.state is not ActionState.SENT:
+        return None
+    after = replace(
+        action,
+        state=ActionState.UNCERTAIN,
+        ended_at=tx.now,
+        error="whoever made this call is gone; nobody knows whether it arrived",
+    )
+    ledger.save(tx, [after])
+    entities.nudge(tx, [nudge(after)])
+    return after

@@ -1,0 +1,223 @@
+"""One transaction for many entities: snapshot, handlers, policies, state, plans, settled.
+
+Each entity has a savepoint of its own, so that one that fails leaves the others alone.
+Whoever lost the lease meanwhile (its fencing number is old) writes nothing.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from service.amili.resources import Fetched
+from service.domain.decisions import Decision
+from service.domain.entities import Claim, Nudge, Read
+from service.domain.records import BatchItem, Invoice
+from service.store import batches, cases, decisions, entities, events, invoices
+from service.store.database import Tx, spoils_all
+from workers import backoff
+from workers.handlers import HANDLERS
+from workers.handlers.looks import After, Asking, Before, Look
+from workers.judging import judge_batch, judge_case
+from workers.outcomes import Outcome
+from workers.parts import Parts
+from workers.work import Work
+
+log = structlog.get_logger()
+
+#: Seconds after which a payload that disagrees with the API has it read again.
+DOUBT_SECONDS = (2, 10, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A claim and what fetching it brought: a record, or an error."""
+
+    claim: Claim
+    read: Read
+    fetched: Fetched[Any] | None = None
+    error: Exception | None = None
+
+
+def apply(parts: Parts, results: Sequence[Result]) -> Outcome:
+    """Apply results in one transaction; return what happened, for bells and metrics."""
+    return parts.database.run(lambda tx: apply_in(tx, parts, results))
+
+
+def apply_in(tx: Tx, parts: Parts, results: Sequence[Result]) -> Outcome:
+    """Do what `apply` does, in the given transaction."""
+    outcome = Outcome()
+    held = entities.still_held(tx, [result.claim for result in results])
+    mine = sorted(
+        (result for result in results if result.claim.key in held),
+        key=lambda result: str(result.claim.key),
+    )
+    outcome.leases_lost += len(results) - len(mine)
+    prepared = prepare(tx, mine)
+    nudged: list[Nudge] = []
+    for result, look in zip(mine, prepared, strict=True):
+        work, error = Work(tx, parts), result.error
+        if error is None and look is not None:
+            try:
+                with tx.savepoint():
+                    nudged += settle(work, look, result.read)
+            except Exception as exc:
+                if spoils_all(exc):
+                    raise
+                work, error = Work(tx, parts), exc
+                log_unexpected(result.claim, exc)
+        if error is not None:
+            fail(work, result.claim, error)
+        outcome.add(work.outcome)
+    # Rows of other entities are raised last and in order, so that two workers never
+    # wait for each other in a circle for long.
+    entities.nudge(tx, nudged)
+    outcome.nudges += len(nudged)
+    return outcome
+
+
+def settle(work: Work, look: Look, read: Read) -> Sequence[Nudge]:
+    """Save what follows from one look; return the nudges for others."""
+    tx, outcome = work.tx, work.outcome
+    after = HANDLERS[look.claim.key.kind].apply(look)
+    wishes = save(work, look, after, read)
+    rows = [cause.row for cause in look.claim.events]
+    rows += events.dead_of(tx, [look.claim.key]).get(str(look.claim.key), [])
+    for row in events.settle(tx, rows, "applied"):
+        seconds = (tx.now - row.received_at).total_seconds()
+        outcome.settled.append((bytes(row.digest), row.label, seconds))
+    doubt, doubt_at = 0, None
+    if after.is_doubted:
+        outcome.doubts.append(str(look.claim.key.kind))
+        doubt = min(look.claim.doubt + 1, len(DOUBT_SECONDS))
+        if look.claim.doubt < len(DOUBT_SECONDS):
+            doubt_at = tx.now + timedelta(seconds=DOUBT_SECONDS[look.claim.doubt])
+    looks = [at for at in (doubt_at, wishes.look_again_at) if at is not None]
+    entities.finish(tx, look.claim, doubt=doubt, look_again_at=min(looks, default=None))
+    return (*after.nudges, *wishes.nudges)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What saving one record left to do."""
+
+    nudges: tuple[Nudge, ...] = ()
+    look_again_at: datetime | None = None
+
+
+def save(work: Work, look: Look, after: After, read: Read) -> Saved:
+    """Write the records of one look, and let the policies speak."""
+    tx = work.tx
+    if after.invoices:
+        invoices.save(tx, after.invoices, read)
+    if after.settlement is not None:
+        batches.save_settlement(tx, after.settlement, read)
+    if after.batch is not None and batches.save(tx, after.batch, read):
+        wishes = judge_batch(work.parts, after.batch, look.before.failed)
+        note(work, wishes.decisions, read)
+        return Saved(nudges=wishes.nudges)
+    if after.case is not None:
+        verdict = judge_case(work, look, after, after.case, read)
+        note(work, verdict.decisions, read)
+        return Saved(look_again_at=verdict.look_again_at)
+    return Saved()
+
+
+def note(work: Work, made: Sequence[Decision], read: Read) -> None:
+    """Write decisions down; only new ones are counted."""
+    for decision in decisions.save(work.tx, made, read.number):
+        work.outcome.decisions.append((decision.policy, decision.outcome))
+
+
+# --- what stood here before -------------------------------------------------
+
+
+def prepare(tx: Tx, results: Sequence[Result]) -> list[Look | None]:
+    """Look up, for all results at once, what their handlers want to know of our rows."""
+    askings = [
+        HANDLERS[r.claim.key.kind].asking(r.claim, r.fetched.value) if r.fetched else Asking()
+        for r in results
+    ]
+    before = look_up(tx, askings)
+    return [
+        Look(result.claim, result.fetched, before, tx.now) if result.fetched else None
+        for result in results
+    ]
+
+
+def look_up(tx: Tx, askings: Sequence[Asking]) -> Before:
+    """Ask the store once for everything."""
+    ids = sorted({each for asking in askings for each in asking.invoice_ids})
+    numbers = {each for asking in askings for each in asking.case_numbers}
+    failed = [each for asking in askings for each in asking.failed]
+    return Before(
+        invoices=invoices.known(tx, ids) if ids else {},
+        case_ids=cases.by_number(tx, numbers) if numbers else {},
+        failed=named_by(tx, failed) if failed else {},
+    )
+
+
+def named_by(tx: Tx, items: Sequence[BatchItem]) -> dict[BatchItem, Invoice]:
+    """Find the invoice that each failed item names: by id, by the creditor's id, by number."""
+    found = invoices.named(
+        tx,
+        ids=[each.invoice_id for each in items if each.invoice_id],
+        numbers=[each.invoice_number for each in items if each.invoice_number],
+        sources=[each.unique_source_invoice_id for each in items if each.unique_source_invoice_id],
+    )
+    by_id = {each.invoice_id: each for each in found}
+    by_source = {each.unique_source_invoice_id: each for each in found}
+    by_number = {each.invoice_number: each for each in found}
+    matches = {}
+    for item in items:
+        match = (
+            by_id.get(item.invoice_id or "")
+            or (item.unique_source_invoice_id and by_source.get(item.unique_source_invoice_id))
+            or (item.invoice_number and by_number.get(item.invoice_number))
+        )
+        if match:
+            matches[item] = match
+    return matches
+
+
+# --- failures -----------------------------------------------------------------
+
+
+def fail(work: Work, claim: Claim, error: Exception) -> None:
+    """Give the entity back: later, or to an operator once its attempts are used up."""
+    tx, parts = work.tx, work.parts
+    rows = [cause.row for cause in claim.events]
+    counts = backoff.counts(error)
+    spent = counts and claim.attempts + 1 >= parts.settings.max_attempts
+    until = tx.now + backoff.wait(error, claim.failures, parts.chance)
+    words = backoff.told(error)
+    if counts or claim.failures == 0:
+        put_off = events.postpone(tx, rows, words, counts=counts, dead=spent)
+        work.outcome.dead += [row.label for row in put_off if spent]
+    if spent:
+        entities.give_up(tx, claim, error=words, until=until)
+    else:
+        entities.put_off(tx, claim, until=until, error=words, counts=counts)
+    log.info(
+        "look_failed",
+        entity=str(claim.key),
+        reason=words,
+        attempt=claim.attempts + (1 if counts else 0),
+        outcome="dead" if spent else "retrying",
+    )
+
+
+def log_unexpected(claim: Claim, error: Exception) -> None:
+    """Tell where our own code failed: the place, never the values."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    log.error(
+        "unexpected_fault",
+        entity=str(claim.key),
+        error=type(error).__name__,
+        place=f"{last.filename.rpartition('/')[2]}:{last.lineno}",
+    )

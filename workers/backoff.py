@@ -1,0 +1,39 @@
+"""How long to wait after a failure: exponential, with full jitter. Pure but for the dice."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+from service.errors import ContractBroken, NotYet, ProviderError, ProviderRefused
+
+FIRST_SECONDS = 1.0
+LONGEST_SECONDS = 900.0
+#: While Amili is away everybody waits; nobody needs to wait longer than this for its return.
+LONGEST_AWAY_SECONDS = 30.0
+SHORTEST_SECONDS = 0.2
+
+
+def counts(error: Exception) -> bool:
+    """Say whether a failure is an attempt: not while Amili is away, busy, or denies everybody."""
+    if isinstance(error, (ProviderRefused, ContractBroken)):
+        return True
+    return not (isinstance(error, ProviderError) and error.retryable)
+
+
+def wait(error: Exception, failures: int, chance: random.Random) -> timedelta:
+    """Return how long to wait after `failures` failures in a row."""
+    told = getattr(error, "retry_after", None)
+    if told is not None:
+        # Everybody is told the same: spread them a little.
+        return timedelta(seconds=float(told) + chance.uniform(0, 1))
+    longest = LONGEST_SECONDS if counts(error) else LONGEST_AWAY_SECONDS
+    bound = min(longest, FIRST_SECONDS * 2.0 ** min(failures, 20))
+    return timedelta(seconds=max(SHORTEST_SECONDS, chance.uniform(0, bound)))
+
+
+def told(error: Exception) -> str:
+    """Put a failure into words that hold ids only: texts of strangers may hold anything."""
+    if isinstance(error, (ProviderError, NotYet)):
+        return str(error)[:1000]
+    return f"unexpected {type(error).__name__}"

@@ -1,0 +1,120 @@
+"""What RQ runs. A job has no payload: it works until nothing is left, or its time is up.
+
+`configure` is called once before the fork; connections are made in the child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from service.amili.client import AmiliClient, TokenKeeper
+from service.amili.contract import Contract
+from service.errors import StoreUnavailable
+from service.queue import QueueName
+from service.redis import RedisError, connect_async
+from service.settings import Settings
+from service.store import entities
+from service.telemetry.metrics import Metrics
+from workers.acting import act
+from workers.drain import drain
+from workers.leasing import LeaseKeeper
+from workers.looking import look
+from workers.parts import Parts, opened
+
+log = structlog.get_logger()
+
+#: A job stops by itself long before RQ would stop it.
+WORK_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a worker process knows before it forks."""
+
+    settings: Settings
+    contract: Contract
+    metrics: Metrics
+    #: The name in the consumer group: one for each worker process.
+    consumer: str
+
+
+_context: list[Context] = []
+
+
+def configure(context: Context) -> None:
+    """Set what every job of this process uses."""
+    _context[:] = [context]
+
+
+def work_events() -> None:
+    """Empty the stream and the spool, and look at every due entity."""
+    run("events", events_round)
+
+
+def perform_actions() -> None:
+    """Make every call that is planned and due."""
+    run("actions", act)
+
+
+Round = Callable[[Parts, AmiliClient], Awaitable[int]]
+
+
+def run(queue: QueueName, once: Round) -> None:
+    """Run rounds until one finds nothing, or the time is up; then the next bell goes on."""
+    context = _context[0]
+    try:
+        with (
+            opened(context.settings, context.contract, context.metrics, context.consumer) as parts,
+            LeaseKeeper(parts),
+        ):
+            try:
+                asyncio.run(rounds(parts, queue, once))
+            finally:
+                hand_back(parts)
+    except StoreUnavailable:
+        # Nothing is lost: the stream keeps what came, the sweeper rings when it is back.
+        log.warning("database_away", queue=queue)
+
+
+async def rounds(parts: Parts, queue: QueueName, once: Round) -> None:
+    """Repeat a round while it finds work."""
+    until = time.monotonic() + WORK_SECONDS
+    shared = connect_async(parts.settings.redis_url)
+    tokens = TokenKeeper(parts.settings, shared)
+    try:
+        async with AmiliClient(parts.settings, parts.contract, parts.metrics, tokens) as client:
+            while await once(parts, client):
+                if time.monotonic() > until:
+                    await asyncio.to_thread(parts.bells.ring, queue)
+                    return
+    finally:
+        await shared.aclose()
+
+
+async def events_round(parts: Parts, client: AmiliClient) -> int:
+    """Drain, then look; the drain first, so that many events become one look."""
+    moved = await asyncio.to_thread(drain_quietly, parts)
+    return moved + await look(parts, client)
+
+
+def drain_quietly(parts: Parts) -> int:
+    """Drain; a Redis that is away must not keep us from what is in SQL already."""
+    try:
+        parts.stream.silence()
+        return drain(parts)
+    except RedisError as exc:
+        log.warning("stream_not_read", error=type(exc).__name__)
+        return 0
+
+
+def hand_back(parts: Parts) -> None:
+    """Give back whatever a stopped run still holds: it is due for others at once."""
+    try:
+        parts.database.run(lambda tx: entities.hand_back(tx, parts.holder))
+    except StoreUnavailable:
+        return  # the leases end by themselves

@@ -1,0 +1,74 @@
+"""Claim due entities, fetch them all at once, apply each as soon as it is there.
+
+Fetching runs in the event loop, with no transaction open; applying runs in a thread, in
+transactions of at most `TOGETHER` entities, so that one slow answer delays only its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from service.amili.client import AmiliClient
+from service.domain.entities import Claim, Read
+from service.errors import WorkerDied
+from service.store import entities
+from service.store.database import Tx
+from workers.applying import Result, apply
+from workers.fetching import fetch
+from workers.parts import Parts
+
+#: Entities in one transaction: SQLite lets nobody else write meanwhile.
+TOGETHER = 100
+#: Seconds that what is there waits for company.
+GATHER_SECONDS = 0.02
+
+
+async def look(parts: Parts, client: AmiliClient, limit: int = 200) -> int:
+    """Look at up to `limit` due entities; return how many were claimed."""
+    claims, read = await asyncio.to_thread(claim, parts, limit)
+    if not claims:
+        return 0
+    tasks = {asyncio.create_task(result_of(parts, client, each, read)) for each in claims}
+    ready: list[Result] = []
+    while tasks:
+        done, tasks = await asyncio.wait(
+            tasks,
+            timeout=GATHER_SECONDS if ready else None,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        ready += [task.result() for task in done]
+        if len(ready) >= TOGETHER or not done or not tasks:
+            await apply_all(parts, ready)
+            ready = []
+    return len(claims)
+
+
+def claim(parts: Parts, limit: int) -> tuple[tuple[Claim, ...], Read]:
+    """Claim, commit, and only then take the fetch numbers and the time."""
+
+    def take(tx: Tx) -> tuple[Claim, ...]:
+        return entities.claim(tx, parts.holder, limit=limit, lease=parts.lease)
+
+    claims = parts.database.run(take)
+    return parts.database.run(lambda tx: (entities.number(tx, claims), Read(0, tx.now)))
+
+
+async def result_of(parts: Parts, client: AmiliClient, claim: Claim, began: Read) -> Result:
+    """Fetch what one claim needs; an error is a result too."""
+    read = Read(claim.fetch_number, began.began_at)
+    if claim.attempts >= parts.settings.max_attempts:
+        return Result(claim, read, error=WorkerDied())
+    try:
+        fetched: Any = await fetch(client, claim, parts.settings.organization_ids)
+    except Exception as exc:
+        return Result(claim, read, error=exc)
+    return Result(claim, read, fetched)
+
+
+async def apply_all(parts: Parts, results: Sequence[Result]) -> None:
+    """Apply results, a bounded number in each transaction."""
+    for start in range(0, len(results), TOGETHER):
+        outcome = await asyncio.to_thread(apply, parts, results[start : start + TOGETHER])
+        await asyncio.to_thread(outcome.tell, parts)

@@ -1,0 +1,117 @@
+"""The sweeper: finds again whatever a crash, a lost bell or an outage left behind.
+
+One at a time, by a lease in SQL; every step is a few rows, and every step is safe to
+repeat. It does no work itself: it corrects rows and rings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from service.domain.entities import EntityKey, Kind, Nudge
+from service.errors import StoreError
+from service.redis import RedisError
+from service.store import cases, entities, holds, leases, ledger, spool
+from service.store.database import Tx
+from workers.acting import give_to_reads
+from workers.parts import Parts
+
+log = structlog.get_logger()
+
+NAME = "sweeper"
+EVERY_SECONDS = 2.0
+FORGET_EVERY = 300
+
+
+class Sweeper:
+    """One candidate for the sweeper's lease."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._rounds = 0
+
+    def sweep(self) -> bool:
+        """Make one round; False when somebody else holds the lease, or the database is away."""
+        parts = self._parts
+        try:
+            if not parts.database.run(self._hold):
+                return False
+            parts.database.run(end_holds)
+            abandoned = self._give_abandoned_to_reads()
+            for kind in abandoned:
+                parts.metrics.actions.labels(kind, "uncertain").inc()
+            with parts.database.read() as tx:
+                work = entities.due_count(tx) + spool.count(tx)
+                calls = ledger.due_count(tx)
+        except StoreError as exc:
+            log.warning("sweep_failed", error=type(exc).__name__)
+            parts.metrics.sweeps.labels("failed").inc()
+            return False
+        self._ring(work, calls)
+        parts.metrics.sweeps.labels("done").inc()
+        return True
+
+    def let_go(self) -> None:
+        """Give the lease back, so that the next sweeper starts at once."""
+        try:
+            self._parts.database.run(lambda tx: leases.let_go(tx, NAME, self._parts.holder))
+        except StoreError:
+            return  # it ends by itself
+
+    def _hold(self, tx: Tx) -> bool:
+        return leases.hold(tx, NAME, self._parts.holder, self._parts.lease)
+
+    def _give_abandoned_to_reads(self) -> list[str]:
+        with self._parts.database.read() as tx:
+            found = ledger.abandoned(tx)
+        changed = [self._parts.database.run(give(*each)) for each in found]
+        return [kind for kind in changed if kind is not None]
+
+    def _ring(self, work: int, calls: int) -> None:
+        parts = self._parts
+        self._rounds += 1
+        try:
+            waiting, _ = parts.stream.backlog()
+            if work or waiting:
+                parts.bells.ring("events")
+            if calls:
+                parts.bells.ring("actions")
+            if self._rounds % FORGET_EVERY == 0:
+                parts.stream.forget_consumers()
+        except RedisError as exc:
+            log.warning("bells_not_rung", error=type(exc).__name__)
+
+
+def give(action_id: str, case_id: str) -> Callable[[Tx], str | None]:
+    """Make the transaction that turns one abandoned call into an uncertain one."""
+
+    def run(tx: Tx) -> str | None:
+        action = give_to_reads(tx, action_id, case_id)
+        return None if action is None else str(action.kind)
+
+    return run
+
+
+def end_holds(tx: Tx) -> int:
+    """Release the holds whose time is up, under their cases' locks, and nudge the cases."""
+    over = holds.expired(tx)
+    if not over:
+        return 0
+    standing = cases.lock(tx, {hold.case_id for hold in over})
+    holds.release(tx, [hold.hold_id for hold in over], "expired")
+    entities.nudge(
+        tx,
+        [
+            Nudge(
+                EntityKey(Kind.CASE, hold.case_id),
+                "expiry",
+                {"hold_id": hold.hold_id},
+                organization_id=standing[hold.case_id].organization_id,
+            )
+            for hold in over
+            if hold.case_id in standing
+        ],
+    )
+    return len(over)
