@@ -66,8 +66,9 @@ class Settings(BaseSettings):
 
     #: Calls to Amili that one worker process has under way at once.
     api_concurrency: int = Field(default=32, ge=1, le=256)
-    #: Seconds for one call to Amili, connection included; below the job time-out.
-    api_timeout_seconds: float = Field(default=10, gt=0, le=30)
+    #: Seconds for one try of a call to Amili. Two of them and a round of work stay below the
+    #: time-out of a job (60).
+    api_timeout_seconds: float = Field(default=10, gt=0, le=15)
     lease_seconds: float = Field(default=10, gt=0)
     lease_renew_seconds: float = Field(default=3, gt=0)
     #: Tries that count before an entity's events become dead letters.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -62,7 +62,9 @@ def apply_in(tx: Tx, parts: Parts, results: Sequence[Result]) -> Outcome:
     nudged: list[Nudge] = []
     for result, look in zip(mine, prepared, strict=True):
         work, error = Work(tx, parts), result.error
-        if error is None and look is not None:
+        if isinstance(look, Exception):
+            error = look
+        elif error is None and look is not None:
             try:
                 with tx.savepoint():
                     nudged += settle(work, look, result.read)
@@ -137,39 +139,68 @@ def note(work: Work, made: Sequence[Decision], read: Read) -> None:
 # --- what stood here before -------------------------------------------------
 
 
-def prepare(tx: Tx, results: Sequence[Result]) -> list[Look | None]:
-    """Look up, for all results at once, what their handlers want to know of our rows."""
+def prepare(tx: Tx, results: Sequence[Result]) -> list[Look | Exception | None]:
+    """Look up, for all at once, what their handlers want to know; alone where that fails."""
+    try:
+        with tx.savepoint():
+            return [*looks(tx, results)]
+    except Exception as exc:
+        if spoils_all(exc):
+            raise
+    return [alone(tx, result) for result in results]
+
+
+def alone(tx: Tx, result: Result) -> Look | Exception | None:
+    """Prepare one look; what it cannot be prepared for is its own failure, nobody else's."""
+    try:
+        with tx.savepoint():
+            return looks(tx, [result])[0]
+    except Exception as exc:
+        if spoils_all(exc):
+            raise
+        log_unexpected(result.claim, exc)
+        return exc
+
+
+def looks(tx: Tx, results: Sequence[Result]) -> list[Look | None]:
+    """Put each result together with our own rows; None for one that is an error."""
     askings = [
         HANDLERS[r.claim.key.kind].asking(r.claim, r.fetched.value) if r.fetched else Asking()
         for r in results
     ]
     before = look_up(tx, askings)
     return [
-        Look(result.claim, result.fetched, before, tx.now) if result.fetched else None
-        for result in results
+        Look(result.claim, result.fetched, replace(before, failed=named_by(tx, asking)), tx.now)
+        if result.fetched
+        else None
+        for result, asking in zip(results, askings, strict=True)
     ]
 
 
 def look_up(tx: Tx, askings: Sequence[Asking]) -> Before:
-    """Ask the store once for everything."""
+    """Ask the store once for everything but failed items."""
     ids = sorted({each for asking in askings for each in asking.invoice_ids})
     numbers = {each for asking in askings for each in asking.case_numbers}
-    failed = [each for asking in askings for each in asking.failed]
     return Before(
         invoices=invoices.known(tx, ids) if ids else {},
         case_ids=cases.by_number(tx, numbers) if numbers else {},
-        failed=named_by(tx, failed) if failed else {},
     )
 
 
-def named_by(tx: Tx, items: Sequence[BatchItem]) -> dict[BatchItem, Invoice]:
+def named_by(tx: Tx, asking: Asking) -> dict[BatchItem, Invoice]:
     """Find the invoice that each failed item names: by id, by the creditor's id, by number."""
-    found = invoices.named(
+    items = asking.failed
+    if not items:
+        return {}
+    named = invoices.named(
         tx,
         ids=[each.invoice_id for each in items if each.invoice_id],
         numbers=[each.invoice_number for each in items if each.invoice_number],
         sources=[each.unique_source_invoice_id for each in items if each.unique_source_invoice_id],
     )
+    # Another creditor may use the same numbers: nobody's case is held for their failure.
+    ours = asking.organization_id
+    found = [each for each in named if ours is None or each.organization_id in (ours, None)]
     by_id = {each.invoice_id: each for each in found}
     by_source = {each.unique_source_invoice_id: each for each in found}
     by_number = {each.invoice_number: each for each in found}

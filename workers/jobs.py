@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import structlog
 
 from service.amili.client import AmiliClient, TokenKeeper
 from service.amili.contract import Contract
-from service.errors import StoreUnavailable
+from service.errors import StoreError, StoreUnavailable
 from service.queue import QueueName
 from service.redis import RedisError, connect_async
 from service.settings import Settings
@@ -79,6 +80,12 @@ def run(queue: QueueName, once: Round) -> None:
     except StoreUnavailable:
         # Nothing is lost: the stream keeps what came, the sweeper rings when it is back.
         log.warning("database_away", queue=queue)
+    except Exception as exc:
+        # RQ would write the whole chain of errors into its log and into Redis, and the driver's
+        # links of it hold the values of rows. Nothing is lost here either: the sweeper rings.
+        last = traceback.extract_tb(exc.__traceback__)[-1]
+        place = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
+        log.error("job_failed", queue=queue, error=type(exc).__name__, place=place)
 
 
 async def rounds(parts: Parts, queue: QueueName, once: Round) -> None:
@@ -116,5 +123,5 @@ def hand_back(parts: Parts) -> None:
     """Give back whatever a stopped run still holds: it is due for others at once."""
     try:
         parts.database.run(lambda tx: entities.hand_back(tx, parts.holder))
-    except StoreUnavailable:
+    except StoreError:
         return  # the leases end by themselves

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from service import settings as our_settings
 from service.desk import shapes
@@ -60,7 +61,8 @@ def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in data["data"]:
-        table.add_row(*("-" if row[c] is None else str(row[c]) for c in columns))
+        # As Text: what came from outside is not markup, whatever brackets it has.
+        table.add_row(*(Text("-" if row[c] is None else str(row[c])) for c in columns))
     Console().print(table)
 
 
@@ -191,12 +193,12 @@ def until_of(text: str | None) -> datetime | None:
     if text is None:
         return None
     units = {"m": 60, "h": 3600, "d": 86400}
-    if text[:-1].isdigit() and text[-1] in units and len(text) < 8:
+    if text[:-1].isdecimal() and text[-1] in units and len(text) < 8:
         return datetime.now(UTC) + timedelta(seconds=int(text[:-1]) * units[text[-1]])
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise ConfigError("--until takes a time like 2026-12-24T12:00:00+01:00, or 45m, 12h, 14d")
-    return at
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ConfigError("--until takes a time like 2026-12-24T12:00:00+01:00, or 45m, 12h, 14d")

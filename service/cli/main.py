@@ -8,6 +8,7 @@ import typer
 
 from service.cli import desk, running, setting, trying
 from service.errors import AmiliEventsError
+from service.telemetry import logs
 
 app = typer.Typer(
     name="amili-events",
@@ -24,7 +25,11 @@ desk.add_to(app)
 
 def main() -> None:
     """Run the command; an error that we know ends in one sentence, not in a traceback."""
+    logs.configure("WARNING")  # to stderr: what a command answers stands alone on stdout
     try:
         app()
     except AmiliEventsError as exc:
         sys.exit(f"amili-events: {exc}")
+    except OSError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        sys.exit(f"amili-events: {where}{exc.strerror or type(exc).__name__}")

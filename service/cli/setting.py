@@ -8,6 +8,7 @@ import typer
 from pydantic import BaseModel, SecretStr
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from service import settings as our_settings
 from service.amili import contract as amili_contract
@@ -40,7 +41,7 @@ def table(title: str, model: BaseModel) -> Table:
     shown.add_column("set", no_wrap=True)
     for name in type(model).model_fields:
         origin = "yes" if name in model.model_fields_set else ""
-        shown.add_row(PREFIX + name.upper(), hidden(getattr(model, name)), origin)
+        shown.add_row(PREFIX + name.upper(), Text(hidden(getattr(model, name))), origin)
     return shown
 
 
@@ -55,6 +56,10 @@ def hidden(value: Any) -> str:
             return f"({len(value)} secret{'s' if len(value) > 1 else ''})"
         return ", ".join(str(part) for part in value) or "-"
     text = str(value)
-    return (
-        f"{text.split('://', maxsplit=1)[0]}://…{text.rpartition('@')[2]}" if "@" in text else text
-    )
+    scheme, found, rest = text.partition("://")
+    if not found:
+        return text
+    place, _, options = rest.rpartition("@")[2].partition("?")
+    user = "…" if "@" in rest else ""
+    # Options of a URL may be a password too.
+    return f"{scheme}://{user}{place}" + ("?…" if options else "")

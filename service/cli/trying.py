@@ -42,11 +42,18 @@ def send(
     signed = signing.sign(
         raw, secret, contract=contract, now=time.time(), message_id=str(uuid.uuid4())
     )
-    target = url or f"http://{settings.host}:{settings.port}/webhooks/amili"
+    target = url or own_door(settings)
     status, answer = post(target, raw, signed | {"Content-Type": "application/json"})
     typer.echo(f"{status} {answer}")
     if status >= 300:
         raise typer.Exit(1)
+
+
+def own_door(settings: our_settings.Settings) -> str:
+    """Name the door that these settings describe."""
+    scheme = "https" if settings.tls_cert_file else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{scheme}://{host}:{settings.port}/webhooks/amili"
 
 
 def made_up(event: str) -> bytes:
@@ -69,9 +76,15 @@ def made_up(event: str) -> bytes:
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
     """POST once; raises ConfigError when nobody answers."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or parts.scheme not in ("http", "https"):
+        raise ConfigError("--url takes the door's URL, like http://127.0.0.1:8080/webhooks/amili")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=10)
+    connection = kind(host, port, timeout=10)
     try:
         connection.request("POST", parts.path or "/", body, headers)
         answer = connection.getresponse()
@@ -80,5 +93,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
         raise ConfigError(
             f"nobody answers at {url} ({exc.strerror or type(exc).__name__})"
         ) from exc
+    except http.client.HTTPException as exc:
+        raise ConfigError(f"what answers at {url} is no door ({type(exc).__name__})") from exc
     finally:
         connection.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from service.desk import shapes
+from service.desk.ids import known
 from service.desk.shapes import Shape
 from service.domain.entities import EntityKey, Kind
 from service.errors import RecordMissing
@@ -37,7 +39,7 @@ class Reading:
     def event(self, event_id: str) -> Shape:
         """Show the first row of an event id, and its variants."""
         with self._database.read() as tx:
-            rows = events.by_id(tx, event_id)
+            rows = events.by_id(tx, known(event_id))
         if not rows:
             raise RecordMissing("There is no event with this id.")
         return shapes.event_with_variants(rows)
@@ -45,7 +47,7 @@ class Reading:
     def batch(self, batch_id: str) -> Shape:
         """Show a batch."""
         with self._database.read() as tx:
-            row = batches.get(tx, batch_id)
+            row = batches.get(tx, known(batch_id))
             if row is None:
                 raise RecordMissing("There is no batch with this id.")
             return shapes.batch(row, batches.items(tx, batch_id))
@@ -53,7 +55,7 @@ class Reading:
     def invoice(self, invoice_id: str) -> Shape:
         """Show an invoice."""
         with self._database.read() as tx:
-            row = invoices.get(tx, invoice_id)
+            row = invoices.get(tx, known(invoice_id))
         if row is None:
             raise RecordMissing("There is no invoice with this id.")
         return shapes.invoice(row)
@@ -61,7 +63,7 @@ class Reading:
     def settlement(self, settlement_id: str) -> Shape:
         """Show a settlement."""
         with self._database.read() as tx:
-            row = batches.get_settlement(tx, settlement_id)
+            row = batches.get_settlement(tx, known(settlement_id))
         if row is None:
             raise RecordMissing("There is no settlement with this id.")
         return shapes.settlement(row)
@@ -78,7 +80,7 @@ class Reading:
     def case(self, case_id: str) -> Shape:
         """Show a case with its invoices and holds."""
         with self._database.read() as tx:
-            row = cases.get(tx, case_id)
+            row = cases.get(tx, known(case_id))
             if row is None:
                 raise RecordMissing("There is no case with this id.")
             return self._case(tx, row)
@@ -87,24 +89,25 @@ class Reading:
         """Show everything that happened to a case, oldest first."""
         key = EntityKey(Kind.CASE, case_id)
         with self._database.read() as tx:
-            if cases.get(tx, case_id) is None:
+            if cases.get(tx, known(case_id)) is None:
                 raise RecordMissing("There is no case with this id.")
             steps = [
-                *(step("event", r.received_at, shapes.event(r)) for r in events.of_entity(tx, key)),
+                *((r.received_at, "event", shapes.event(r)) for r in events.of_entity(tx, key)),
                 *(
-                    step("decision", r.decided_at, shapes.decision(r))
+                    (r.decided_at, "decision", shapes.decision(r))
                     for r in decisions.of_entity(tx, key)
                 ),
                 *(
-                    step("action", a.planned_at, shapes.action(a))
+                    (a.planned_at, "action", shapes.action(a))
                     for a in ledger.of_cases(tx, [case_id])[case_id]
                 ),
                 *(
-                    step("hold", h.placed_at, shapes.hold(h))
+                    (h.placed_at, "hold", shapes.hold(h))
                     for h in holds.of_cases(tx, [case_id])[case_id]
                 ),
             ]
-        return page(sorted(steps, key=lambda each: str(each["at"])), None)
+        steps.sort(key=lambda each: each[0])  # as moments: as texts, whole seconds sort last
+        return page([step(*each) for each in steps], None)
 
     def actions(
         self, *, case_id: str | None = None, state: str | None = None, limit: int = 50
@@ -117,7 +120,7 @@ class Reading:
     def action(self, action_id: str) -> Shape:
         """Show an action."""
         with self._database.read() as tx:
-            found = ledger.get(tx, action_id)
+            found = ledger.get(tx, known(action_id))
         if found is None:
             raise RecordMissing("There is no action with this id.")
         return shapes.action(found)
@@ -133,6 +136,6 @@ class Reading:
         return shapes.case(row, invoices.of_case(tx, row.case_id), kept, tx.now)
 
 
-def step(kind: str, at: Any, shape: Shape) -> Shape:
+def step(at: datetime, kind: str, shape: Shape) -> Shape:
     """Put one thing on the timeline."""
     return {"at": shapes.moment(at), "kind": kind, kind: shape}

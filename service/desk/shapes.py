@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from service.amili.texts import storable
 from service.domain.actions import Action
 from service.domain.holds import Hold
 
@@ -137,8 +138,13 @@ def settlement(row: Any) -> Shape:
 
 
 def as_told(raw: str | None) -> Any:
-    """Give back Amili's own JSON; numbers become decimal strings, so that no reader rounds them."""
-    return None if raw is None else json.loads(raw, parse_float=str)
+    """Give back Amili's own JSON; numbers become decimal strings, so that no reader rounds them.
+
+    Lone surrogates, which UTF-8 has no form for, are replaced.
+    """
+    if raw is None:
+        return None
+    return json.loads(storable(json.dumps(json.loads(raw, parse_float=str), ensure_ascii=False)))
 
 
 def hold(value: Hold) -> Shape:

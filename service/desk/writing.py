@@ -8,6 +8,7 @@ from datetime import datetime
 
 import structlog
 
+from service.desk.ids import known
 from service.domain.entities import EntityKey, Kind, Nudge
 from service.domain.holds import Hold, Owner
 from service.errors import AmiliEventsError, RecordMissing
@@ -48,11 +49,13 @@ class Writing:
 
         def run(tx: Tx) -> Hold:
             standing = locked(tx, wish.case_id)
-            if wish.until is not None and wish.until <= tx.now:
-                raise NotPossible("`until` is in the past: such a hold would hold nothing.")
-            hold = holds.place(tx, hold_of(wish, tx.now))
-            if (hold.reason, hold.until) != (wish.reason, wish.until):
+            new = hold_of(wish, tx.now)
+            hold = holds.place(tx, new)
+            if (hold.reason, hold.until, hold.comment) != (wish.reason, wish.until, wish.comment):
                 raise NotPossible("This Idempotency-Key was used for another hold.")
+            # Asked last: who asks again gets the same hold, also when its time is over.
+            if hold is new and wish.until is not None and wish.until <= tx.now:
+                raise NotPossible("`until` is in the past: such a hold would hold nothing.")
             entities.nudge(tx, [nudge(standing, "hold", hold.hold_id)])
             return hold
 
@@ -65,7 +68,7 @@ class Writing:
 
         def run(tx: Tx) -> None:
             standing = locked(tx, case_id)
-            hold = holds.get(tx, hold_id)
+            hold = holds.get(tx, known(hold_id))
             if hold is None or hold.case_id != case_id:
                 raise RecordMissing("This case has no hold with this id.")
             if holds.release(tx, [hold_id], "released"):
@@ -78,7 +81,7 @@ class Writing:
         """Have an event worked on again, around every dedup; return how many rows wait now."""
 
         def run(tx: Tx) -> int:
-            rows = events.by_id(tx, event_id)
+            rows = events.by_id(tx, known(event_id))
             if not rows:
                 raise RecordMissing("There is no event with this id.")
             revived = events.revive(tx, [row.seq for row in rows])
@@ -100,7 +103,7 @@ class Writing:
 
 def locked(tx: Tx, case_id: str) -> Standing:
     """Lock a case's row: holds change only under it."""
-    standing = cases.lock(tx, [case_id]).get(case_id)
+    standing = cases.lock(tx, [known(case_id)]).get(case_id)
     if standing is None:
         raise RecordMissing("There is no case with this id.")
     return standing

@@ -25,7 +25,7 @@ class ActionState(StrEnum):
     CONTRADICTED = "contradicted"
     #: Amili said no.
     REFUSED = "refused"
-    #: No longer wanted before it was sent.
+    #: No longer wanted, and without effect: never sent, or not seen long after.
     CANCELLED = "cancelled"
     #: It was sent, and nobody knows whether it arrived.
     UNCERTAIN = "uncertain"

@@ -39,9 +39,9 @@ class Hold:
 
     def ended_at(self, now: datetime) -> datetime | None:
         """When it stopped being in force; None while it is."""
-        if self.released_at is not None:
-            return self.released_at
-        return self.until if self.until is not None and self.until <= now else None
+        expired = self.until if self.until is not None and self.until <= now else None
+        ends = [at for at in (self.released_at, expired) if at is not None]
+        return min(ends, default=None)  # an expired hold is released only when that is noticed
 
 
 def active(holds: Iterable[Hold], now: datetime) -> tuple[Hold, ...]:

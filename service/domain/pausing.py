@@ -117,7 +117,7 @@ def compare(situation: Situation, rules: Rules) -> Verdict:
     if verdict.situation.open is not None or situation.is_closed:
         return verdict
     if verdict.situation.desired == "paused":
-        return verdict if situation.is_paused else towards_paused(verdict, rules)
+        return towards_paused(verdict, rules)
     return towards_running(verdict, rules)
 
 
@@ -163,9 +163,12 @@ def settle_open(verdict: Verdict, rules: Rules) -> Verdict:
         ActionState.UNCERTAIN: judge_uncertain,
     }[action.state]
     state, words = judge(action, situation, wanted, rules)
-    if state is action.state:
-        return replace(verdict, look_again_at=next_look(action, situation.now, rules))
-    return close(verdict, action, state, words)
+    if state is not action.state:
+        verdict = close(verdict, action, state, words)
+    still = verdict.situation.open
+    if still is None:
+        return verdict
+    return replace(verdict, look_again_at=next_look(still, situation.now, rules))
 
 
 def close(verdict: Verdict, action: Action, state: ActionState, words: str) -> Verdict:
@@ -192,7 +195,7 @@ Judgement = tuple[ActionState, str]
 
 def judge_planned(action: Action, situation: Situation, wanted: bool, rules: Rules) -> Judgement:
     """A planned action is dropped when it is no longer wanted, or already so."""
-    if shows(action, situation):
+    if shows(action, situation, rules):
         if action.attempts:
             return ActionState.CONFIRMED, "a read shows its effect"
         return ActionState.CANCELLED, "a read shows that it is so already"
@@ -205,7 +208,7 @@ def judge_planned(action: Action, situation: Situation, wanted: bool, rules: Rul
 
 def judge_answered(action: Action, situation: Situation, wanted: bool, rules: Rules) -> Judgement:
     """Amili said yes: a read shows it, or long enough after shows it not."""
-    if shows(action, situation):
+    if shows(action, situation, rules):
         return ActionState.CONFIRMED, "a read shows its effect"
     if since_call(action, situation) >= PATIENCE * rules.read_lag:
         return ActionState.CONTRADICTED, "Amili accepted it, and no read shows its effect"
@@ -214,7 +217,7 @@ def judge_answered(action: Action, situation: Situation, wanted: bool, rules: Ru
 
 def judge_uncertain(action: Action, situation: Situation, wanted: bool, rules: Rules) -> Judgement:
     """Nobody knows whether it arrived: only reads can tell, and they may lag."""
-    if shows(action, situation):
+    if shows(action, situation, rules):
         return ActionState.CONFIRMED, "a read shows its effect"
     since = since_call(action, situation)
     is_pause = action.kind is ActionKind.PAUSE_CASE
@@ -224,14 +227,31 @@ def judge_uncertain(action: Action, situation: Situation, wanted: bool, rules: R
     if wanted and since >= repeat_after:
         return ActionState.PLANNED, "no read shows its effect, it is repeated with the same key"
     if not wanted and since >= max(REPEAT_RESUME_AFTER, rules.read_lag):
-        return ActionState.CONTRADICTED, "no read shows its effect, and it is no longer wanted"
+        # It had none, then: what was before it still stands.
+        return ActionState.CANCELLED, "no read shows its effect, and it is no longer wanted"
     return ActionState.UNCERTAIN, ""
 
 
-def shows(action: Action, situation: Situation) -> bool:
-    """The read shows what the action wants, and began after it was sent (or planned)."""
+def shows(action: Action, situation: Situation, rules: Rules) -> bool:
+    """The read shows what the action wants, began after it was sent, and is no echo."""
     since = action.sent_at or action.planned_at
-    return situation.read_began_at > since and situation.is_paused == action.wants_paused
+    seen = situation.read_began_at > since and situation.is_paused == action.wants_paused
+    return seen and echo_until(situation, rules, but=action) is None
+
+
+def echo_until(situation: Situation, rules: Rules, but: Action | None = None) -> datetime | None:
+    """Return until when a read may show what was before the last change; None: this one does not.
+
+    Reads lag, each by its own time: one that shows a change may be followed by one that does not.
+    """
+    others = tuple(action for action in situation.actions if action != but)
+    newest = replace(situation, actions=others).newest
+    if newest is None or newest.closed_at is None:
+        return None
+    was_seen = newest.state is ActionState.CONFIRMED
+    until = max(newest.closed_at, newest.ended_at or newest.closed_at) + rules.read_lag
+    differs = situation.is_paused != (newest.wants_paused == was_seen)
+    return until if differs and situation.read_began_at < until else None
 
 
 def since_call(action: Action, situation: Situation) -> timedelta:
@@ -241,7 +261,7 @@ def since_call(action: Action, situation: Situation) -> timedelta:
 
 def next_look(action: Action, now: datetime, rules: Rules) -> datetime | None:
     """When to read the case back for an action under way; None: something else will come."""
-    if action.ended_at is None or action.state is ActionState.PLANNED:
+    if action.ended_at is None or action.state in (ActionState.PLANNED, ActionState.SENT):
         return None
     lag = rules.read_lag.total_seconds()
     if action.state is ActionState.ANSWERED:
@@ -258,9 +278,11 @@ def next_look(action: Action, now: datetime, rules: Rules) -> datetime | None:
 
 
 def towards_paused(verdict: Verdict, rules: Rules) -> Verdict:
-    """The case should be paused, and the read shows that it is not."""
+    """The case should be paused: plan it where a read shows that it is not."""
     situation = verdict.situation
     newest = situation.newest
+    if situation.is_paused:
+        return look_after(verdict, echo_until(situation, rules))
     if newest is not None and is_confirmed_pause(newest):
         verdict = by_somebody_else(verdict, newest, rules)
         if verdict.look_again_at is not None:
@@ -270,10 +292,9 @@ def towards_paused(verdict: Verdict, rules: Rules) -> Verdict:
 
 def by_somebody_else(verdict: Verdict, pause: Action, rules: Rules) -> Verdict:
     """Our pause was seen, and now is not: somebody resumed the case, or the read lags."""
-    situation = verdict.situation
-    settled_at = (pause.ended_at or pause.planned_at) + rules.read_lag
-    if situation.read_began_at < settled_at:
-        return replace(verdict, look_again_at=later_than(settled_at, situation.now))
+    until = echo_until(verdict.situation, rules)
+    if until is not None:
+        return look_after(verdict, until)
     words = "the case was resumed by somebody else"
     return close(verdict, pause, ActionState.CONTRADICTED, words)
 
@@ -319,8 +340,21 @@ def towards_running(verdict: Verdict, rules: Rules) -> Verdict:
         return not_ours(verdict)
     if not may_resume(situation):  # the read began before the last hold ended
         return replace(verdict, look_again_at=situation.now)
+    return plan_resume(verdict)
+
+
+def plan_resume(verdict: Verdict) -> Verdict:
+    """Plan the resume of this level; one that was cancelled is asked for anew on the next."""
+    situation = verdict.situation
     used = used_at(situation, ActionKind.RESUME_CASE)
-    return planned(verdict, ActionKind.RESUME_CASE, None) if used is None else verdict
+    if used is None:
+        return planned(verdict, ActionKind.RESUME_CASE, None)
+    if used.state is not ActionState.CANCELLED:
+        return verdict
+    risen = replace(situation, level=situation.level + 1)
+    step = Step("again", f"Level {risen.level}: running, for nothing came of the resume before.")
+    verdict = replace(verdict, situation=risen, steps=(*verdict.steps, step))
+    return planned(verdict, ActionKind.RESUME_CASE, None)
 
 
 def not_ours(verdict: Verdict) -> Verdict:
@@ -350,6 +384,10 @@ def is_confirmed_pause(action: Action) -> bool:
     return action.kind is ActionKind.PAUSE_CASE and action.state is ActionState.CONFIRMED
 
 
-def later_than(at: datetime, now: datetime) -> datetime:
-    """Return a moment just after `at`, and never in the past."""
-    return max(at + timedelta(milliseconds=500), now + timedelta(seconds=1))
+def look_after(verdict: Verdict, until: datetime | None) -> Verdict:
+    """Look again just after `until`, and never in the past; None: no need."""
+    if until is None:
+        return verdict
+    now = verdict.situation.now
+    again = max(until + timedelta(milliseconds=500), now + timedelta(seconds=1))
+    return replace(verdict, look_again_at=again)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import redis
+import structlog
 from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from service.domain.deliveries import Delivery
@@ -19,6 +20,7 @@ from service.inbox import keys
 from service.redis import connect_async
 
 Durability = Literal["unknown", "ok", "unverified", "too weak"]
+log = structlog.get_logger()
 
 #: Every path writes, so that every answer stands behind a write of its own. What is only
 #: «seen» is appended again: a key without its entry must never swallow a delivery.
@@ -44,7 +46,10 @@ return {ring, states}
 
 
 class NotDurable(redis.ConnectionError):
-    """This Redis would lose answered deliveries: `appendonly yes`, `appendfsync always` needed."""
+    """This Redis would lose answered deliveries.
+
+    Needed: `appendonly yes`, `appendfsync always`, `no-appendfsync-on-rewrite no`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +101,29 @@ class Appender:
 
     async def _check(self, connection: Any) -> None:
         await connection.on_connect()
-        self.durability = await self._read_durability(connection)
+        before, self.durability = self.durability, await self._read_durability(connection)
+        if self.durability == "unverified" != before:
+            log.warning("redis_durability_unverified")  # once: every reconnection says the same
         if self.durability == "too weak":
             raise NotDurable(NotDurable.__doc__)
 
     async def _read_durability(self, connection: Any) -> Durability:
+        if self._demand == "memory":
+            return "ok"
         try:
-            await connection.send_command("CONFIG", "GET", "append*")
+            await connection.send_command("CONFIG", "GET", "*append*")
             said = await connection.read_response()
         except (NoPermissionError, ResponseError):
             return "unverified"
         if not isinstance(said, dict):
             said = dict(zip(said[::2], said[1::2], strict=True))
         config = {text(name): text(value) for name, value in said.items()}
-        if self._demand == "memory":
-            return "ok"
-        durable = config.get("appendonly") == "yes" and config.get("appendfsync") == "always"
+        durable = (
+            config.get("appendonly") == "yes"
+            and config.get("appendfsync") == "always"
+            # With `yes` nothing is synced while the file is rewritten, `always` or not.
+            and config.get("no-appendfsync-on-rewrite") != "yes"
+        )
         return "ok" if durable else "too weak"
 
 

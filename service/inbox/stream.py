@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import redis
-from redis.exceptions import ResponseError
+import structlog
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from service.domain.deliveries import Delivery, digest_of
 from service.inbox import keys
+
+log = structlog.get_logger()
 
 #: A consumer that did not finish an entry for this long is taken for gone.
 IDLE_MS = 10_000
@@ -67,17 +70,23 @@ class Stream:
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.xack(keys.STREAM, keys.GROUP, *ids)
             pipe.xdel(keys.STREAM, *ids)
-            for digest in {e.delivery.digest for e in entries if e.delivery is not None}:
-                state = "settled" if digest in over else "stored"
-                pipe.set(keys.seen(digest), state, px=keys.SEEN_MS)
             pipe.execute()
+        digests = {e.delivery.digest for e in entries if e.delivery is not None}
+        self._mark({each: "settled" if each in over else "stored" for each in digests})
 
     def mark_settled(self, digests: Iterable[bytes]) -> None:
         """Let the door answer «duplicate» from now on."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            for digest in digests:
-                pipe.set(keys.seen(digest), "settled", px=keys.SEEN_MS)
-            pipe.execute()
+        self._mark(dict.fromkeys(digests, "settled"))
+
+    def _mark(self, states: Mapping[bytes, str]) -> None:
+        """Set the door's keys. A full Redis refuses new values: what it has must still go."""
+        try:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for digest, state in states.items():
+                    pipe.set(keys.seen(digest), state, px=keys.SEEN_MS)
+                pipe.execute()
+        except OutOfMemoryError:
+            log.warning("keys_not_marked", count=len(states))  # SQL judges without them
 
     def silence(self) -> None:
         """Take down the bell's flag: what is appended from now on rings again."""
@@ -156,9 +165,18 @@ def entry(raw: Any) -> Entry:
             Delivery(
                 digest=digest_of(body),
                 body=body,
-                headers=json.loads(fields[b"headers"]),
+                headers=texts(json.loads(fields[b"headers"])),
                 received_at=datetime.fromisoformat(fields[b"at"].decode()).astimezone(UTC),
             ),
         )
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
         return Entry(entry_id, None)
+
+
+def texts(headers: Any) -> dict[str, str]:
+    """Demand what the door writes: names and printable values. Raises ValueError."""
+    if not isinstance(headers, dict):
+        raise ValueError("expected an object")
+    if not all(isinstance(value, str) and value.isprintable() for value in headers.values()):
+        raise ValueError("expected printable values")
+    return headers

@@ -19,10 +19,6 @@ from service.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-#: The headers that are kept beside a body; everything else may hold what we should not keep.
-KEPT_HEADERS = frozenset(
-    {"x-amili-event", "idempotencykey", "x-amili-request-id", "content-type", "user-agent"}
-)
 LONGEST_HEADER = 200
 
 Headers = Sequence[tuple[str, str]]
@@ -61,12 +57,12 @@ class Door:
         try:
             signing.verify(headers, body, self._secrets, contract=self._contract, now=time.time())
             named = dict(headers)
-            event = webhooks.read(body, named.get("x-amili-event"))
+            event = webhooks.read(body, named.get(self._contract.event_header.lower()))
         except IntakeError as exc:
             self._refuse(headers, body, exc)
             raise
         state = await self._commit.put(
-            Delivery(digest_of(body), body, kept(named), datetime.now(UTC))
+            Delivery(digest_of(body), body, kept(named, self._contract), datetime.now(UTC))
         )
         return Accepted(event.event_id, event.label, state == "settled")
 
@@ -87,9 +83,21 @@ def demand_json(content_type: str | None) -> None:
         raise NotJson
 
 
-def kept(named: Mapping[str, str]) -> dict[str, str]:
-    """Pick the headers that are stored, cut and cleaned so that any database can keep them."""
-    return {name: clean(named[name]) for name in KEPT_HEADERS if name in named}
+def kept(named: Mapping[str, str], contract: Contract) -> dict[str, str]:
+    """Pick the headers that are stored, cut and cleaned so that any database can keep them.
+
+    They are stored under our names, whatever Amili calls them; everything else may hold
+    what we should not keep.
+    """
+    names = {
+        "x-amili-event": contract.event_header,
+        "idempotencykey": contract.idempotency_header,
+        "x-amili-request-id": contract.request_id_header,
+        "content-type": "content-type",
+        "user-agent": "user-agent",
+    }
+    found = {ours: named.get(theirs.lower()) for ours, theirs in names.items()}
+    return {ours: clean(value) for ours, value in found.items() if value is not None}
 
 
 def clean(value: str) -> str:

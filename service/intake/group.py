@@ -49,6 +49,7 @@ class GroupCommit:
             group = self._next_group()
             try:
                 states = await self._write([delivery for delivery, _ in group])
+                told = list(zip(group, states, strict=True))
             except IntakeError as exc:
                 self._fail(group, exc)
             except BaseException as exc:
@@ -58,7 +59,7 @@ class GroupCommit:
                     self._fail(list(self._waiting), NothingDurable())
                     raise
             else:
-                for (_, future), state in zip(group, states, strict=True):
+                for (_, future), state in told:
                     if not future.done():
                         future.set_result(state)
 

@@ -1,7 +1,7 @@
 """The two stores of the door: Redis first, the SQL spool when Redis will not do.
 
-A store that failed is left alone for a moment, so that an outage costs one slow try a
-second and not one for each delivery.
+A store that failed is left alone for a moment, longer the more time the try has cost: an
+outage, even one in which nothing answers, slows down few deliveries and not each.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ from service.telemetry.metrics import Metrics
 T = TypeVar("T")
 log = structlog.get_logger()
 
-REDIS_SECONDS = 3.0
-SPOOL_SECONDS = 5.0
+#: Both together stay within the few seconds that a sender waits.
+REDIS_SECONDS = 2.0
+SPOOL_SECONDS = 4.0
 COOL_OFF_SECONDS = 1.0
+#: A try that took a second is followed by this many of peace.
+COOL_OFF_TIMES = 3
 REDIS_ERRORS = (RedisError, OSError, TimeoutError)
 SPOOL_ERRORS = (StoreError, OSError, TimeoutError)
 
@@ -46,11 +49,13 @@ class Store:
         """Run `work` within its bound; raises NothingDurable when it fails or just failed."""
         if time.monotonic() < self._until:
             raise NothingDurable
+        began = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
                 done = await work()
         except self._errors as exc:
-            self._until = time.monotonic() + COOL_OFF_SECONDS
+            now = time.monotonic()
+            self._until = now + max(COOL_OFF_SECONDS, COOL_OFF_TIMES * (now - began))
             if not self._was_down:
                 log.warning("store_down", store=self.name, error=type(exc).__name__)
             self._was_down = True

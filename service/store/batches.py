@@ -10,7 +10,8 @@ from sqlalchemy import Row, select
 from service.domain.entities import Read
 from service.domain.records import Batch, Settlement
 from service.store.database import Tx
-from service.store.mirror import ROWS, row_of, upsert
+from service.store.dialects import ROWS
+from service.store.mirror import row_of, upsert
 from service.store.schema import batch_items, batches, settlements
 
 KEEP = frozenset({"organization_id"})

@@ -9,6 +9,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from service.store.database import Tx
 
+#: Bound parameters of one statement stay well below SQLite's 32,766.
+ROWS = 500
+
 
 def insert(tx: Tx, table: Table) -> Any:
     """Start an INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""

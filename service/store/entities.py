@@ -19,7 +19,7 @@ from sqlalchemy.sql import ColumnElement, Select
 from service.domain.entities import Cause, Claim, EntityKey, Nudge
 from service.store import events as inbox
 from service.store.database import Tx
-from service.store.dialects import insert
+from service.store.dialects import ROWS, insert
 from service.store.schema import entities, events, fetch_numbers, nudges
 
 
@@ -36,7 +36,7 @@ class Want:
 
 
 def want(tx: Tx, wants: Iterable[Want]) -> None:
-    """Raise `wanted`; one statement, sorted by key so that two sessions never deadlock on it."""
+    """Raise `wanted`, sorted by key so that two sessions never deadlock on it."""
     rows = [
         {
             "entity": str(each.key),
@@ -53,8 +53,12 @@ def want(tx: Tx, wants: Iterable[Want]) -> None:
         }
         for each in sorted(wants, key=lambda each: str(each.key))
     ]
-    if not rows:
-        return
+    for start in range(0, len(rows), ROWS):
+        raise_rows(tx, rows[start : start + ROWS])
+
+
+def raise_rows(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows of entities, or raise those that stand there."""
     statement = insert(tx, entities).values(rows)
     new = statement.excluded
     tx.execute(
@@ -95,13 +99,14 @@ def nudge(tx: Tx, found: Iterable[Nudge]) -> None:
     )
     merged: dict[EntityKey, Want] = {}
     for each in ordered:
-        old = merged.get(each.key, Want(each.key, 0))
+        due = tx.now + timedelta(seconds=each.after_seconds or 0)
+        old = merged.get(each.key, Want(each.key, 0, due_at=due))
         merged[each.key] = Want(
             each.key,
             old.times + 1,
             each.organization_id or old.organization_id,
             each.lookup or old.lookup,
-            None if each.after_seconds is None else tx.now + timedelta(seconds=each.after_seconds),
+            min(due, old.due_at or due),
         )
     want(tx, merged.values())
 
@@ -254,8 +259,8 @@ def still_held(tx: Tx, claims: Sequence[Claim]) -> dict[EntityKey, int]:
     now_held = {row.entity: row for row in tx.execute(asked)}
     held = {}
     for claim in claims:
-        row = now_held[str(claim.key)]
-        if row.holder == claim.holder and row.fence == claim.fence:
+        row = now_held.get(str(claim.key))
+        if row is not None and (row.holder, row.fence) == (claim.holder, claim.fence):
             held[claim.key] = row.wanted
     return held
 
@@ -272,7 +277,7 @@ def finish(tx: Tx, claim: Claim, *, doubt: int = 0, look_again_at: datetime | No
             done=claim.wanted,
             wanted=entities.c.wanted + case((nothing_new, again), else_=0),
             due_at=case((nothing_new, look_again_at or tx.now), else_=entities.c.due_at),
-            doubt=doubt,
+            doubt=case((nothing_new, doubt), else_=entities.c.doubt),
             attempts=0,
             failures=0,
             not_before=None,
@@ -306,7 +311,7 @@ def give_up(tx: Tx, claim: Claim, *, error: str, until: datetime) -> None:
         .where(entities.c.entity == str(claim.key))
         .values(
             done=entities.c.done if claim.nudges else claim.wanted,
-            attempts=claim.attempts if claim.nudges else 0,
+            attempts=0,  # else an entity whose holders died would never be tried again
             failures=claim.failures + 1 if claim.nudges else 0,
             not_before=until if claim.nudges else None,
             holder=None,
@@ -327,8 +332,8 @@ def hand_back(tx: Tx, holder: str) -> int:
 def forget_nudges(tx: Tx, claim: Claim) -> None:
     """Delete exactly the nudges that this claim noted."""
     if claim.nudges:
-        rows = [cause.row for cause in claim.nudges]
-        tx.execute(nudges.delete().where(nudges.c.nudge.in_(rows)))
+        for some in inbox.chunks([cause.row for cause in claim.nudges]):
+            tx.execute(nudges.delete().where(nudges.c.nudge.in_(some)))
 
 
 def revive(tx: Tx, keys: Iterable[EntityKey]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, or_, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 from sqlalchemy.sql import Select
 
 from service.domain.deliveries import EventState, NewEvent
@@ -20,6 +20,8 @@ from service.store.database import Tx, spoils_all
 from service.store.dialects import insert
 from service.store.schema import event_keys, events, organizations
 
+#: A row that cannot be written, as the database says it or its driver (a lone surrogate).
+REFUSALS = (StatementError, ValueError, OverflowError)
 UNFINISHED = (EventState.RECEIVED, EventState.RETRYING)
 
 
@@ -37,16 +39,17 @@ class Stored:
 def store(tx: Tx, found: Iterable[NewEvent]) -> Stored:
     """Insert what is new, raise what it points at; what the database refuses is kept as dead."""
     unique = {event.delivery.digest: event for event in found}
-    rows = [unique[digest] for digest in sorted(unique)]
+    rows = list(unique.values())  # as they came: the newest payload of an entity is its last row
     if not rows:
         return Stored((), (), frozenset())
     try:
         with tx.savepoint():
             new = insert_new(tx, rows)
-    except DBAPIError as exc:
+    except REFUSALS as exc:
         if spoils_all(exc):
             raise
-        new = tuple(event for row in rows for event in insert_alone(tx, row))
+        alone = (insert_alone(tx, unique[digest]) for digest in sorted(unique))
+        new = tuple(event for stored in alone for event in stored)
     fresh = {event.delivery.digest for event in new}
     old = [row.delivery.digest for row in rows if row.delivery.digest not in fresh]
     return Stored(tuple(unique), new, settled_among(tx, old))
@@ -57,12 +60,12 @@ def insert_alone(tx: Tx, event: NewEvent) -> tuple[NewEvent, ...]:
     try:
         with tx.savepoint():
             return insert_new(tx, [event])
-    except DBAPIError as exc:
+    except REFUSALS as exc:
         if spoils_all(exc):
             raise
-        error = f"the database refused this row: {type(exc.orig).__name__}"
+        error = f"the database refused this row: {type(getattr(exc, 'orig', exc)).__name__}"
     dead = NewEvent(
-        delivery=event.delivery,
+        delivery=replace(event.delivery, headers={}),  # it may be a header that is refused
         event_id=event.delivery.digest.hex(),
         type="UNREADABLE",
         label="other",
@@ -75,7 +78,8 @@ def insert_alone(tx: Tx, event: NewEvent) -> tuple[NewEvent, ...]:
 
 def insert_new(tx: Tx, rows: Sequence[NewEvent]) -> tuple[NewEvent, ...]:
     """Insert the rows whose body was never stored; return those."""
-    keys = [{"digest": r.delivery.digest, "received_at": r.delivery.received_at} for r in rows]
+    deliveries = sorted((row.delivery for row in rows), key=lambda each: each.digest)
+    keys = [{"digest": each.digest, "received_at": each.received_at} for each in deliveries]
     taken = tx.execute(
         insert(tx, event_keys).values(keys).on_conflict_do_nothing().returning(event_keys.c.digest)
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, select
 
 from service.domain.entities import Read
 from service.domain.records import Invoice
@@ -41,16 +41,17 @@ def named(
     tx: Tx, *, ids: Sequence[str], numbers: Sequence[str], sources: Sequence[str]
 ) -> list[Invoice]:
     """Return the invoices that any of these name."""
-    if not (ids or numbers or sources):
-        return []
-    asked = select(*COLUMNS).where(
-        or_(
-            invoices.c.invoice_id.in_(ids),
-            invoices.c.invoice_number.in_(numbers),
-            invoices.c.unique_source_invoice_id.in_(sources),
-        )
+    wanted = (
+        (invoices.c.invoice_id, ids),
+        (invoices.c.invoice_number, numbers),
+        (invoices.c.unique_source_invoice_id, sources),
     )
-    return [Invoice(*row) for row in tx.execute(asked)]
+    found: dict[str, Invoice] = {}
+    for column, names in wanted:
+        for start in range(0, len(names), 5000):
+            asked = select(*COLUMNS).where(column.in_(names[start : start + 5000]))
+            found |= {row.invoice_id: Invoice(*row) for row in tx.execute(asked)}
+    return [found[invoice_id] for invoice_id in sorted(found)]
 
 
 def of_case(tx: Tx, case_id: str) -> list[Row[Any]]:

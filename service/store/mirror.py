@@ -14,10 +14,7 @@ from sqlalchemy import Table, func
 
 from service.domain.entities import Read
 from service.store.database import Tx
-from service.store.dialects import insert
-
-#: Bound parameters of one statement stay well below SQLite's 32,766.
-ROWS = 500
+from service.store.dialects import ROWS, insert
 
 
 def row_of(record: Any, read: Read, **more: Any) -> dict[str, Any]:
@@ -33,7 +30,9 @@ def upsert(tx: Tx, table: Table, rows: Sequence[dict[str, Any]], keep: frozenset
     """
     key = next(iter(table.primary_key.columns))
     written: set[str] = set()
-    ordered = sorted(rows, key=lambda row: str(row[key.name]))
+    # PostgreSQL refuses a row that comes twice in one statement.
+    unique = {str(row[key.name]): row for row in rows}
+    ordered = [unique[name] for name in sorted(unique)]
     for start in range(0, len(ordered), ROWS):
         statement = insert(tx, table).values(ordered[start : start + ROWS])
         new = statement.excluded

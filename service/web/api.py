@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,6 +17,7 @@ from starlette.routing import Mount, Route
 from service.desk import shapes
 from service.desk.reading import MOST, Reading
 from service.desk.writing import NewHold, Writing
+from service.errors import BodyTooLarge
 from service.web.problems import problem
 
 Endpoint = Callable[[Request], Any]
@@ -30,11 +32,19 @@ def word(value: str) -> str:
     return value
 
 
-def comment(value: str) -> str:
+def prose(value: str) -> str:
     """Accept text that any database can keep."""
     if len(value) > LONGEST_COMMENT or any(not c.isprintable() and c not in "\n\t" for c in value):
         raise ValueError(f"must be at most {LONGEST_COMMENT} printable characters")
     return value
+
+
+def in_utc(value: datetime) -> datetime:
+    """Accept a moment that UTC has a date for."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from None
 
 
 class HoldRequest(BaseModel):
@@ -43,8 +53,8 @@ class HoldRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, AfterValidator(word)]
-    until: AwareDatetime | None = None
-    comment: Annotated[str, AfterValidator(comment)] | None = None
+    until: Annotated[AwareDatetime, Field(strict=True), AfterValidator(in_utc)] | None = None
+    comment: Annotated[str, AfterValidator(prose)] | None = None
 
 
 class Api:
@@ -63,8 +73,8 @@ class Api:
             "/api/v1",
             routes=[
                 Route("/events", self._guarded(self._events)),
-                Route("/events/{id}", get(shown.event)),
-                Route("/events/{id}/replay", self._guarded(self._replay), methods=["POST"]),
+                Route("/events/{id:path}", get(shown.event)),
+                Route("/events/{id:path}/replay", self._guarded(self._replay), methods=["POST"]),
                 Route("/batches/{id}", get(shown.batch)),
                 Route("/invoices/{id}", get(shown.invoice)),
                 Route("/settlements/{id}", get(shown.settlement)),
@@ -98,7 +108,8 @@ class Api:
 
     def _knows(self, header: str) -> bool:
         scheme, _, given = header.partition(" ")
-        offered = given.strip().encode()
+        # Starlette reads headers as Latin-1: this gives back the bytes that were sent.
+        offered = given.strip().encode("latin-1")
         known = [hmac.compare_digest(offered, token) for token in self._tokens]
         return scheme.lower() == "bearer" and any(known)
 
@@ -112,7 +123,7 @@ class Api:
 
     async def _events(self, request: Request) -> Response:
         after = request.query_params.get("after")
-        if after is not None and not (after.isdigit() and len(after) < 19):
+        if after is not None and not is_number(after):
             return problem(400, "Bad request", "`after` is the `next` of the page before.")
         return await self._list(
             request,
@@ -145,8 +156,11 @@ class Api:
         self, request: Request, show: Callable[..., shapes.Shape], **asked: Any
     ) -> Response:
         limit = request.query_params.get("limit", "50")
-        if not limit.isdigit() or not 1 <= int(limit[:9]) <= MOST:
+        if not is_number(limit) or not 1 <= int(limit) <= MOST:
             return problem(400, "Bad request", f"`limit` is a number from 1 to {MOST}.")
+        for value in asked.values():
+            if isinstance(value, str) and not value.isprintable():
+                return problem(400, "Bad request", "A filter consists of printable characters.")
         page = await run_in_threadpool(lambda: show(limit=int(limit), **asked))
         return JSONResponse(page)
 
@@ -181,14 +195,19 @@ class Api:
         return JSONResponse({"replayed": count}, 202)
 
 
+def is_number(text: str) -> bool:
+    """Say whether this is a number that any database can compare."""
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
 async def small_body(request: Request) -> bytes:
-    """Read a body of the API; what is too long is cut, and so no JSON."""
+    """Read a body of the API. Raises BodyTooLarge."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > LARGEST_BODY:
-            break
-    return body[:LARGEST_BODY]
+            raise BodyTooLarge(f"The body is larger than {LARGEST_BODY} bytes.")
+    return body
 
 
 def explain(exc: ValidationError) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
+from service.amili import signing
 from service.amili.contract import Contract
 from service.desk.reading import Reading
 from service.desk.writing import Writing
@@ -28,7 +30,7 @@ from service.store.database import Database
 from service.telemetry.metrics import Metrics
 from service.web.api import Api
 from service.web.health import routes, take_snapshot
-from service.web.problems import on_error, on_http_exception
+from service.web.problems import on_disconnect, on_error, on_http_exception
 from service.web.webhooks import PATH, WebhookEndpoint
 
 
@@ -43,9 +45,16 @@ def demand_secrets(settings: Settings) -> tuple[str, ...]:
     return secrets
 
 
+def demand_fit(secrets: Sequence[str], contract: Contract) -> None:
+    """Raise ConfigError for a secret that the signature scheme cannot use."""
+    for secret in secrets:
+        signing.sign(b"", secret, contract=contract, now=0, message_id="")
+
+
 def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Starlette:
     """Build the application of one door process. Raises ConfigError."""
     secrets = demand_secrets(settings)
+    demand_fit(secrets, contract)
     database = Database(settings.sql_url, pool=4)
     client = connect(settings.redis_url)
     bells = Bells(client)
@@ -81,6 +90,8 @@ def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Star
         exception_handlers={
             HTTPException: on_http_exception,
             AmiliEventsError: on_error,
+            ClientDisconnect: on_disconnect,
+            Exception: on_error,
         },
         lifespan=lifespan,
     )

@@ -61,3 +61,8 @@ def on_http_exception(request: Request, exc: Exception) -> Response:
 def on_error(request: Request, exc: Exception) -> Response:
     """Answer an error that an API endpoint raised."""
     return of_error(exc)
+
+
+def on_disconnect(request: Request, exc: Exception) -> Response:
+    """Answer who has hung up: nobody hears it, and it is no fault of ours."""
+    return Response(status_code=400)

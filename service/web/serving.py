@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 import uvicorn
 from starlette.applications import Starlette
@@ -13,7 +14,7 @@ from service.errors import ConfigError
 from service.settings import Settings, load
 from service.telemetry import logs, slots
 from service.telemetry.metrics import Metrics
-from service.web.app import create_app, demand_secrets
+from service.web.app import create_app
 
 #: Connections may stay open for this long after SIGTERM.
 GRACE_SECONDS = 20
@@ -29,8 +30,7 @@ def application() -> Starlette:
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM. Raises ConfigError for what would keep the door shut."""
-    demand_secrets(settings)
-    amili_contract.load()
+    check(settings)
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         "service.web.serving:application",
@@ -51,6 +51,26 @@ def serve(settings: Settings) -> None:
         Multiprocess(config, [listener]).run()
     else:
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def check(settings: Settings) -> None:
+    """Raise ConfigError for what would end each process of the door at its start."""
+    try:
+        (settings.data_dir / "metrics").mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(
+            f"AMILI_DATA_DIR: {settings.data_dir} cannot be written ({exc.strerror})"
+        ) from exc
+    create_app(settings, amili_contract.load(), Metrics())
+    if settings.tls_cert_file and settings.tls_key_file:
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
+        except OSError as exc:  # what OpenSSL refuses is one of these too
+            raise ConfigError(
+                "AMILI_TLS_CERT_FILE/AMILI_TLS_KEY_FILE: these are no certificate and its key "
+                f"({exc.strerror or type(exc).__name__})"
+            ) from exc
 
 
 def listen(host: str, port: int) -> socket.socket:

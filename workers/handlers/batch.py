@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from service.amili import resources
+from service.amili.texts import storable
 from service.domain.entities import Claim, EntityKey, Kind, Nudge
 from service.domain.records import Batch, BatchItem
 from workers.handlers.looks import After, Ask, Asking, Handler, Look
@@ -21,6 +22,7 @@ def asking(claim: Claim, batch: resources.Batch) -> Asking:
     return Asking(
         invoice_ids=tuple(each for each in ids if each),
         failed=tuple(failure(each) for each in batch.failed),
+        organization_id=batch.organization_id or claim.organization_id,
     )
 
 
@@ -72,14 +74,15 @@ def success(item: resources.BatchSuccess) -> BatchItem:
 def failure(item: resources.BatchFailure) -> BatchItem:
     """Translate an item that failed; which members name the invoice is assumed (contract §3)."""
     extra = item.model_extra or {}
-    invoice_id = extra.get("invoiceId")
+    said = extra.get("invoiceId")
+    invoice_id = storable(said) if isinstance(said, str) else None
     errors = [
         {name: value for name, value in error.model_dump(by_alias=True).items() if value}
         for error in item.errors
     ]
     return BatchItem(
         succeeded=False,
-        invoice_id=invoice_id if isinstance(invoice_id, str) else None,
+        invoice_id=invoice_id,
         invoice_number=item.invoice_number,
         unique_source_invoice_id=item.unique_source_invoice_id,
         errors=json.dumps(errors, default=str) if errors else None,

@@ -30,6 +30,8 @@ class Asking:
     invoice_ids: tuple[str, ...] = ()
     case_numbers: tuple[str, ...] = ()
     failed: tuple[BatchItem, ...] = ()
+    #: Whose invoices the failed items may name: numbers are a creditor's own.
+    organization_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
