@@ -120,6 +120,11 @@ class Settings(BaseSettings):
         return url
 
 
+def keep_private() -> None:
+    """Let only the owner read what this process writes: rows and bodies are about people."""
+    os.umask(0o077)
+
+
 def load(**given: Any) -> Settings:
     """Read the settings from the environment; `given` values win.
 

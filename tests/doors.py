@@ -221,7 +221,7 @@ def command(*words: str, **settings: object) -> subprocess.CompletedProcess[str]
 
 #: Imports once and forks for each command: a start costs a second, and there are many.
 FORKS = """\
-import json, os, sys
+import json, os, signal, sys
 from service.cli.main import main
 for line in sys.stdin:
     words, environment, streams = json.loads(line)
@@ -232,6 +232,7 @@ for line in sys.stdin:
         os.environ.clear()
         os.environ.update(environment)
         sys.argv = ["amili-events", *words]
+        signal.alarm(60)  # outlives exec: what should have failed must not run for ever
         main()
         sys.exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

@@ -19,10 +19,10 @@ from service.domain.actions import Action, ActionKind, ActionState
 from service.domain.entities import EntityKey, Kind, Nudge
 from service.domain.holds import active
 from service.errors import Conflict, ProviderError, ProviderRefused
-from service.store import cases, entities, holds, ledger
+from service.store import cases, decisions, entities, holds, ledger
 from service.store.database import Tx
 from workers import backoff
-from workers.judging import situation_of
+from workers.judging import level_decision, situation_of
 from workers.outcomes import Outcome
 from workers.parts import Parts
 
@@ -48,7 +48,12 @@ async def act(parts: Parts, client: AmiliClient) -> int:
     """Perform what is planned and due; return how many actions were looked at."""
     due = await asyncio.to_thread(read_due, parts)
     if due:
-        await asyncio.gather(*(perform(parts, client, *each) for each in due))
+        calls = (perform(parts, client, *each) for each in due)
+        # All of them end before an error is told: none is cut off in the middle of its call.
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        errors = [each for each in ended if isinstance(each, BaseException)]
+        if errors:
+            raise errors[0]
     return len(due)
 
 
@@ -91,6 +96,8 @@ def begin_in(tx: Tx, parts: Parts, action_id: str, case_id: str) -> tuple[Call |
     if not pausing.still_wanted(action, situation):
         if steps:
             cases.set_level(tx, case_id, situation.level, situation.desired)
+            key = EntityKey(Kind.CASE, case_id)
+            decisions.save(tx, (level_decision(key, situation, step) for step in steps), 0)
         state = ActionState.UNCERTAIN if action.attempts else ActionState.CANCELLED
         save(tx, replace(action, state=state, closed_at=closing(state, tx)), outcome)
         entities.nudge(tx, [nudge(action)])

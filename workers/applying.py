@@ -99,9 +99,17 @@ def settle(work: Work, look: Look, read: Read) -> Sequence[Nudge]:
         doubt = min(look.claim.doubt + 1, len(DOUBT_SECONDS))
         if look.claim.doubt < len(DOUBT_SECONDS):
             doubt_at = tx.now + timedelta(seconds=DOUBT_SECONDS[look.claim.doubt])
-    looks = [at for at in (doubt_at, wishes.look_again_at) if at is not None]
+    unseen_at = unseen_until(look.claim, read, work.parts.rules.read_lag)
+    looks = [at for at in (doubt_at, unseen_at, wishes.look_again_at) if at is not None]
     entities.finish(tx, look.claim, doubt=doubt, look_again_at=min(looks, default=None))
     return (*after.nudges, *wishes.nudges)
+
+
+def unseen_until(claim: Claim, read: Read, lag: timedelta) -> datetime | None:
+    """Return when a change that nothing lets us check can be read for sure; None: it was."""
+    if claim.hidden_since is None or read.began_at >= claim.hidden_since + lag:
+        return None
+    return claim.hidden_since + lag + timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True, slots=True)

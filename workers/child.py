@@ -56,6 +56,7 @@ def sweep(context: jobs.Context) -> None:
 
 if __name__ == "__main__":
     try:
+        our_settings.keep_private()
         sys.exit(main(sys.argv[1]))
     except AmiliEventsError as exc:
         sys.exit(f"amili-events worker: {exc}")

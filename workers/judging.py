@@ -10,7 +10,7 @@ from datetime import datetime
 from service.domain import pausing
 from service.domain.actions import Action, ActionState
 from service.domain.decisions import Decision
-from service.domain.entities import Read
+from service.domain.entities import EntityKey, Read
 from service.domain.holds import Hold
 from service.domain.records import Batch, BatchItem, Case, Invoice
 from service.policies.situations import BatchSituation, CaseSituation, Wishes
@@ -59,10 +59,7 @@ def judge_case(work: Work, look: Look, after: After, case: Case, read: Read) -> 
         situation_of(tx, case.case_id, kept, read, is_over=situation.is_over), work.parts.rules
     )
     save_verdict(work, verdict, case)
-    steps = (
-        Decision(situation.key, "level", step.outcome, step.words, facts(verdict, step))
-        for step in verdict.steps
-    )
+    steps = (level_decision(situation.key, verdict.situation, step) for step in verdict.steps)
     said = (decision for wish in wishes for decision in wish.decisions)
     return Judged((*said, *steps), verdict.look_again_at)
 
@@ -131,10 +128,8 @@ def save_verdict(work: Work, verdict: pausing.Verdict, case: Case) -> None:
     outcome.actions.append((str(action.kind), str(action.state)))
 
 
-def facts(verdict: pausing.Verdict, step: pausing.Step) -> dict[str, object]:
-    """Name what a step was concluded from: the level, and the holds in force."""
-    situation = verdict.situation
-    return {
-        "level": situation.level,
-        "hold_ids": sorted(h.hold_id for h in situation.holds if h.is_active(situation.now)),
-    }
+def level_decision(key: EntityKey, situation: pausing.Situation, step: pausing.Step) -> Decision:
+    """Write a step down with what it was concluded from: the level, and the holds in force."""
+    held = sorted(h.hold_id for h in situation.holds if h.is_active(situation.now))
+    facts = {"level": situation.level, "hold_ids": held}
+    return Decision(key, "level", step.outcome, step.words, facts)

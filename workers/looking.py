@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from service.amili.client import AmiliClient
 from service.domain.entities import Claim, Read
-from service.errors import WorkerDied
+from service.errors import SchemaMismatch, StoreContended, StoreUnavailable, WorkerDied
 from service.store import entities
 from service.store.database import Tx
-from workers.applying import Result, apply
+from workers.applying import Result, apply, log_unexpected
 from workers.fetching import fetch
+from workers.outcomes import Outcome
 from workers.parts import Parts
 
 #: Entities in one transaction: SQLite lets nobody else write meanwhile.
@@ -70,5 +72,22 @@ async def result_of(parts: Parts, client: AmiliClient, claim: Claim, began: Read
 async def apply_all(parts: Parts, results: Sequence[Result]) -> None:
     """Apply results, a bounded number in each transaction."""
     for start in range(0, len(results), TOGETHER):
-        outcome = await asyncio.to_thread(apply, parts, results[start : start + TOGETHER])
+        some = results[start : start + TOGETHER]
+        outcome = await asyncio.to_thread(apply_apart, parts, some)
         await asyncio.to_thread(outcome.tell, parts)
+
+
+def apply_apart(parts: Parts, results: Sequence[Result]) -> Outcome:
+    """Apply results together; if that fails for all, one by one, so that only the guilty fails."""
+    try:
+        return apply(parts, results)
+    except (StoreUnavailable, StoreContended, SchemaMismatch):
+        raise
+    except Exception as exc:
+        if len(results) == 1:
+            log_unexpected(results[0].claim, exc)
+            return apply(parts, [replace(results[0], fetched=None, error=exc)])
+    total = Outcome()
+    for result in results:
+        total.add(apply_apart(parts, [result]))
+    return total

@@ -13,6 +13,9 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from service.errors import ConfigError
+from service.inbox.counting import with_backlog
+from service.inbox.stream import Stream
+from service.redis import connect
 from service.settings import Settings
 from service.store.counting import Counter
 from service.store.database import Database
@@ -39,11 +42,12 @@ def serve_page(settings: Settings, supervisor: Supervisor) -> None:
     """Serve in the background. Raises ConfigError when the port is taken."""
     metrics = Metrics(settings.data_dir / "metrics", "supervisor")
     counter = Counter(Database(settings.sql_url, pool=1))
+    stream = Stream(connect(settings.redis_url), "page")
 
     def page(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/metrics":
             start("200 OK", [("Content-Type", CONTENT_TYPE)])
-            return [metrics.page(counter.snapshot)]
+            return [metrics.page(lambda: with_backlog(counter.snapshot(), stream))]
         if environ["PATH_INFO"] == "/livez":
             status = "200 OK" if supervisor.is_alive else "503 Service Unavailable"
             start(status, [("Content-Type", "text/plain")])

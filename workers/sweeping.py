@@ -7,6 +7,7 @@ repeat. It does no work itself: it corrects rows and rings.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 NAME = "sweeper"
 EVERY_SECONDS = 2.0
 FORGET_EVERY = 300
+#: A call that is not final and whose case nobody reads any more for this long is read again.
+FORGOTTEN_AFTER = timedelta(minutes=5)
 
 
 class Sweeper:
@@ -39,6 +42,7 @@ class Sweeper:
             if not parts.database.run(self._hold):
                 return False
             parts.database.run(end_holds)
+            parts.database.run(read_back_forgotten)
             abandoned = self._give_abandoned_to_reads()
             for kind in abandoned:
                 parts.metrics.actions.labels(kind, "uncertain").inc()
@@ -115,3 +119,16 @@ def end_holds(tx: Tx) -> int:
         ],
     )
     return len(over)
+
+
+def read_back_forgotten(tx: Tx) -> int:
+    """Have the cases read whose call is not final and that nobody reads any more."""
+    found = ledger.forgotten(tx, FORGOTTEN_AFTER)
+    entities.nudge(
+        tx,
+        [
+            Nudge(EntityKey(Kind.CASE, case_id), "action", {"action_id": action_id}, organization)
+            for action_id, case_id, organization in found
+        ],
+    )
+    return len(found)

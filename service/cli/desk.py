@@ -46,7 +46,7 @@ def desk() -> Iterator[tuple[Reading, Writing]]:
     database = Database(settings.sql_url, pool=1)
     client = connect(settings.redis_url)
     try:
-        yield Reading(database), Writing(database, Bells(client))
+        yield Reading(database), Writing(database, Bells(client), settings.organization_ids)
     finally:
         client.close()
         database.close()
@@ -59,11 +59,14 @@ def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
         return
     table = Table(box=None, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # Ids are copied: they stand whole, in one piece, also where the line is too short.
+        whole = column.endswith("Id")
+        longest = max((len(str(row[column])) for row in data["data"]), default=0) if whole else None
+        table.add_column(column, overflow="fold", no_wrap=whole, min_width=longest)
     for row in data["data"]:
         # As Text: what came from outside is not markup, whatever brackets it has.
         table.add_row(*(Text("-" if row[c] is None else str(row[c])) for c in columns))
-    Console().print(table)
+    Console().print(table, crop=False, soft_wrap=False)
 
 
 def listing(read: Callable[[Reading], shapes.Shape], as_json: bool, *columns: str) -> None:

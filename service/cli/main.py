@@ -8,6 +8,7 @@ import typer
 
 from service.cli import desk, running, setting, trying
 from service.errors import AmiliEventsError
+from service.settings import keep_private
 from service.telemetry import logs
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ desk.add_to(app)
 
 def main() -> None:
     """Run the command; an error that we know ends in one sentence, not in a traceback."""
+    keep_private()
     logs.configure("WARNING")  # to stderr: what a command answers stands alone on stdout
     try:
         app()

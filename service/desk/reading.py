@@ -110,12 +110,19 @@ class Reading:
         return page([step(*each) for each in steps], None)
 
     def actions(
-        self, *, case_id: str | None = None, state: str | None = None, limit: int = 50
+        self,
+        *,
+        case_id: str | None = None,
+        state: str | None = None,
+        after: int | None = None,
+        limit: int = 50,
     ) -> Shape:
         """List actions, newest first."""
         with self._database.read() as tx:
-            found = ledger.listed(tx, case_id=case_id, state=state, limit=limit)
-        return page([shapes.action(each) for each in found], None)
+            found = ledger.listed(tx, case_id=case_id, state=state, before=after, limit=limit + 1)
+        shown = found[:limit]
+        following = shown[-1][0] if len(found) > limit else None
+        return page([shapes.action(action) for _, action in shown], following)
 
     def action(self, action_id: str) -> Shape:
         """Show an action."""

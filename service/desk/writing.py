@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
 from service.desk.ids import known
+from service.domain.deliveries import EventState
 from service.domain.entities import EntityKey, Kind, Nudge
 from service.domain.holds import Hold, Owner
+from service.domain.receiving import receive
 from service.errors import AmiliEventsError, RecordMissing
 from service.queue import Bells
 from service.redis import RedisError
@@ -40,9 +43,11 @@ class NewHold:
 class Writing:
     """Changes our own rows, and asks the workers to look."""
 
-    def __init__(self, database: Database, bells: Bells) -> None:
+    def __init__(self, database: Database, bells: Bells, ours: Sequence[str] = ()) -> None:
         self._database = database
         self._bells = bells
+        #: The organizations that are ours; empty: all.
+        self._ours = ours
 
     def place_hold(self, wish: NewHold) -> Hold:
         """Place a hold. Raises RecordMissing (no such case) or NotPossible."""
@@ -78,17 +83,22 @@ class Writing:
         self._ring()
 
     def replay(self, event_id: str) -> int:
-        """Have an event worked on again, around every dedup; return how many rows wait now."""
+        """Have an event read and worked on again, around every dedup; return how many rows wait.
+
+        What was of an unknown type or a foreign organization may be neither by now.
+        Raises RecordMissing or NotPossible.
+        """
 
         def run(tx: Tx) -> int:
-            rows = events.by_id(tx, known(event_id))
+            rows = events.deliveries_of(tx, known(event_id))
             if not rows:
                 raise RecordMissing("There is no event with this id.")
-            revived = events.revive(tx, [row.seq for row in rows])
-            if not revived:
-                raise NotPossible("This event names nothing that could be looked at.")
-            entities.revive(tx, {EntityKey.parse(row.entity) for row in revived})
-            return len(revived)
+            read = [(seq, receive(delivery, self._ours)) for seq, delivery in rows]
+            again = [each for each in read if each[1].state is EventState.RECEIVED]
+            if not again:
+                raise NotPossible(f"There is nothing to do for it: {read[0][1].outcome}.")
+            events.revive(tx, again)
+            return len(again)
 
         count = self._database.run(run)
         self._ring()

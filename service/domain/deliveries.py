@@ -58,3 +58,5 @@ class NewEvent:
     organization_id: str | None = None
     provider_at: datetime | None = None
     claims: Claims | None = None
+    #: It tells of a change that the payload does not show, so no read can be checked by it.
+    is_hidden_change: bool = False

@@ -62,6 +62,8 @@ class Nudge:
     lookup: str | None = None
     #: Look no sooner than this; None: now.
     after_seconds: float | None = None
+    #: It changed at Amili just now: a read may not show it yet, and nothing would tell.
+    is_hidden_change: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,9 @@ class Claim:
     failures: int
     #: How often the newest payload has already been re-read in vain.
     doubt: int
+    #: When the newest change was told that no payload lets us check: amounts, for instance.
+    #: A read that began less than a read lag later may not show it.
+    hidden_since: datetime | None = None
     events: tuple[Cause, ...] = ()
     nudges: tuple[Cause, ...] = ()
     #: What the newest payload of this entity claims.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,15 @@ log = structlog.get_logger()
 IDLE_MS = 10_000
 #: An entry this old that nobody was given is taken by its id.
 STRAY_MS = 20_000
+
+#: «stored» never takes the place of «settled»: whoever drained may be slower than who settled.
+MARK = """
+for i = 1, #KEYS do
+  if ARGV[1] == 'settled' or redis.call('GET', KEYS[i]) ~= 'settled' then
+    redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
+  end
+end
+"""
 
 #: Delete a consumer only while nothing is pending with it: with it its entries would go.
 FORGET = """
@@ -72,21 +81,22 @@ class Stream:
             pipe.xdel(keys.STREAM, *ids)
             pipe.execute()
         digests = {e.delivery.digest for e in entries if e.delivery is not None}
-        self._mark({each: "settled" if each in over else "stored" for each in digests})
+        self._mark(digests & over, "settled")
+        self._mark(digests - over, "stored")
 
     def mark_settled(self, digests: Iterable[bytes]) -> None:
         """Let the door answer «duplicate» from now on."""
-        self._mark(dict.fromkeys(digests, "settled"))
+        self._mark(set(digests), "settled")
 
-    def _mark(self, states: Mapping[bytes, str]) -> None:
+    def _mark(self, digests: Collection[bytes], state: str) -> None:
         """Set the door's keys. A full Redis refuses new values: what it has must still go."""
+        if not digests:
+            return
+        names = [keys.seen(digest) for digest in digests]
         try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for digest, state in states.items():
-                    pipe.set(keys.seen(digest), state, px=keys.SEEN_MS)
-                pipe.execute()
+            self._redis.eval(MARK, len(names), *names, state, keys.SEEN_MS)
         except OutOfMemoryError:
-            log.warning("keys_not_marked", count=len(states))  # SQL judges without them
+            log.warning("keys_not_marked", count=len(names))  # SQL judges without them
 
     def silence(self) -> None:
         """Take down the bell's flag: what is appended from now on rings again."""

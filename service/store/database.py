@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -121,14 +121,18 @@ def make_engine(url: str, pool: int) -> Engine:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         return sqlite_engine(url, pool)
     if name == "postgresql":
-        return postgresql_engine(url, pool)
+        return postgresql_engine(parsed.set(drivername="postgresql+psycopg"), pool)
     raise ConfigError(f"AMILI_DATABASE_URL: {name} is not supported; use postgresql or sqlite")
 
 
 def sqlite_engine(url: str, pool: int) -> Engine:
     """Use WAL with every commit on disk, and IMMEDIATE for every writer."""
     engine = create_engine(
-        url, pool_size=pool, max_overflow=4, connect_args={"timeout": BUSY_SECONDS}
+        url,
+        pool_size=pool,
+        max_overflow=4,
+        hide_parameters=True,  # an error's text must not show a person's data
+        connect_args={"timeout": BUSY_SECONDS},
     )
 
     @event.listens_for(engine, "connect")
@@ -145,7 +149,7 @@ def sqlite_engine(url: str, pool: int) -> Engine:
     return engine
 
 
-def postgresql_engine(url: str, pool: int) -> Engine:
+def postgresql_engine(url: URL, pool: int) -> Engine:
     """Bound every wait: a database that hangs must not hang the house."""
     options = (
         "-c statement_timeout=30000 -c lock_timeout=10000 "
@@ -157,6 +161,7 @@ def postgresql_engine(url: str, pool: int) -> Engine:
         max_overflow=4,
         pool_timeout=5,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error's text must not show a person's data
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "options": options,

@@ -33,6 +33,7 @@ class Want:
     lookup: str | None = None
     #: When the look is due; None: now.
     due_at: datetime | None = None
+    hidden_since: datetime | None = None
 
 
 def want(tx: Tx, wants: Iterable[Want]) -> None:
@@ -50,6 +51,7 @@ def want(tx: Tx, wants: Iterable[Want]) -> None:
             "failures": 0,
             "doubt": 0,
             "fence": 0,
+            "hidden_since": each.hidden_since,
         }
         for each in sorted(wants, key=lambda each: str(each.key))
     ]
@@ -75,6 +77,10 @@ def raise_rows(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
                 "lookup": func.coalesce(new.lookup, entities.c.lookup),
                 # What is new deserves all its re-reads.
                 "doubt": 0,
+                "hidden_since": case(
+                    (new.hidden_since > entities.c.hidden_since, new.hidden_since),
+                    else_=func.coalesce(entities.c.hidden_since, new.hidden_since),
+                ),
             },
         )
     )
@@ -107,6 +113,7 @@ def nudge(tx: Tx, found: Iterable[Nudge]) -> None:
             each.organization_id or old.organization_id,
             each.lookup or old.lookup,
             min(due, old.due_at or due),
+            tx.now if each.is_hidden_change else old.hidden_since,
         )
     want(tx, merged.values())
 
@@ -160,6 +167,7 @@ def claim(tx: Tx, holder: str, *, limit: int, lease: timedelta) -> tuple[Claim, 
             attempts=row.attempts + (1 if died else 0),
             failures=row.failures,
             doubt=row.doubt,
+            hidden_since=row.hidden_since,
         )
         for row in rows
     )
@@ -336,9 +344,8 @@ def forget_nudges(tx: Tx, claim: Claim) -> None:
             tx.execute(nudges.delete().where(nudges.c.nudge.in_(some)))
 
 
-def revive(tx: Tx, keys: Iterable[EntityKey]) -> None:
+def revive(tx: Tx, wanted: Sequence[Want]) -> None:
     """Make entities due at once, whatever they were waiting for: an operator asks."""
-    wanted = [Want(key) for key in keys]
     want(tx, wanted)
     tx.execute(
         update(entities)

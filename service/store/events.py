@@ -13,7 +13,7 @@ from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.exc import StatementError
 from sqlalchemy.sql import Select
 
-from service.domain.deliveries import EventState, NewEvent
+from service.domain.deliveries import Delivery, EventState, NewEvent
 from service.domain.entities import Claims, EntityKey
 from service.store import entities
 from service.store.database import Tx, spoils_all
@@ -99,8 +99,19 @@ def wants(new: Sequence[NewEvent]) -> list[entities.Want]:
     open_ones = [e for e in new if e.key is not None and e.state is EventState.RECEIVED]
     counts = Counter(str(event.key) for event in open_ones)
     newest = {str(event.key): event for event in open_ones}
+    hidden: dict[str, datetime] = {}
+    for event in open_ones:
+        if event.is_hidden_change:
+            at = event.delivery.received_at
+            hidden[str(event.key)] = max(at, hidden.get(str(event.key), at))
     return [
-        entities.Want(event.key, counts[name], event.organization_id, event.lookup)
+        entities.Want(
+            event.key,
+            counts[name],
+            event.organization_id,
+            event.lookup,
+            hidden_since=hidden.get(name),
+        )
         for name, event in newest.items()
         if event.key is not None
     ]
@@ -304,12 +315,29 @@ def of_entity(tx: Tx, key: EntityKey, limit: int = 500) -> list[Row[Any]]:
     return list(reversed(tx.execute(asked).all()))
 
 
-def revive(tx: Tx, seqs: Sequence[int]) -> list[Row[Any]]:
-    """Make events wait again, whatever became of them; return those that have an entity."""
-    done = tx.execute(
-        update(events)
-        .where(events.c.seq.in_(seqs), events.c.entity.is_not(None))
-        .values(state=str(EventState.RECEIVED), outcome=None, settled_at=None, error=None)
-        .returning(events.c.entity, events.c.organization_id, events.c.seq)
-    )
-    return list(done.all())
+def deliveries_of(tx: Tx, event_id: str) -> list[tuple[int, Delivery]]:
+    """Return (seq, delivery) of every row of this event id: what was received, to be read anew."""
+    asked = select(events).where(events.c.event_id == event_id).order_by(events.c.seq)
+    return [
+        (
+            row.seq,
+            Delivery(
+                bytes(row.digest),
+                bytes(row.body),
+                # The header counts only where the body does not say the type.
+                {"x-amili-event": row.type},
+                row.received_at,
+            ),
+        )
+        for row in tx.execute(asked)
+    ]
+
+
+def revive(tx: Tx, again: Sequence[tuple[int, NewEvent]]) -> None:
+    """Make events wait again as they were read just now, and their entities due at once."""
+    for seq, event in again:
+        row = event_row(event, is_variant=False)
+        kept = ("digest", "body", "received_at", "idempotency_key", "request_id", "is_variant")
+        changed = {name: value for name, value in row.items() if name not in kept}
+        tx.execute(update(events).where(events.c.seq == seq).values(changed))
+    entities.revive(tx, wants([event for _, event in again]))

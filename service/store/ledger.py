@@ -11,7 +11,7 @@ from sqlalchemy.sql import ColumnElement
 
 from service.domain.actions import Action, ActionKind, ActionState
 from service.store.database import Tx
-from service.store.schema import actions
+from service.store.schema import actions, entities
 
 COLUMNS = tuple(actions.c[f.name] for f in fields(Action))
 
@@ -59,15 +59,22 @@ def get(tx: Tx, action_id: str) -> Action | None:
 
 
 def listed(
-    tx: Tx, *, case_id: str | None = None, state: str | None = None, limit: int = 50
-) -> list[Action]:
-    """Return actions, newest first."""
-    asked = select(*COLUMNS).order_by(actions.c.seq.desc()).limit(limit)
+    tx: Tx,
+    *,
+    case_id: str | None = None,
+    state: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[tuple[int, Action]]:
+    """Return (seq, action), newest first; `before` is the `seq` where the last page ended."""
+    asked = select(actions.c.seq, *COLUMNS).order_by(actions.c.seq.desc()).limit(limit)
+    if before is not None:
+        asked = asked.where(actions.c.seq < before)
     if case_id is not None:
         asked = asked.where(actions.c.case_id == case_id)
     if state is not None:
         asked = asked.where(actions.c.state == state)
-    return [of_row(row) for row in tx.execute(asked)]
+    return [(row[0], of_row(row[1:])) for row in tx.execute(asked)]
 
 
 def due(tx: Tx, limit: int) -> list[tuple[str, str]]:
@@ -122,6 +129,26 @@ def abandoned(tx: Tx, limit: int = 200) -> list[tuple[str, str]]:
         .limit(limit)
     )
     return [(row.action_id, row.case_id) for row in tx.execute(asked)]
+
+
+def forgotten(tx: Tx, since: timedelta, limit: int = 200) -> list[tuple[str, str, str | None]]:
+    """Return (action id, case id, organization) of calls that are not final and nobody reads back.
+
+    Reading the case back failed for good, perhaps: a state that is not final is never left alone.
+    """
+    entity = "case:" + actions.c.case_id
+    asked = (
+        select(actions.c.action_id, actions.c.case_id, actions.c.organization_id)
+        .join(entities, entities.c.entity == entity)
+        .where(
+            actions.c.state.in_((ActionState.ANSWERED, ActionState.UNCERTAIN)),
+            actions.c.ended_at <= tx.now - since,
+            entities.c.wanted == entities.c.done,
+        )
+        .order_by(actions.c.seq)
+        .limit(limit)
+    )
+    return [(row.action_id, row.case_id, row.organization_id) for row in tx.execute(asked)]
 
 
 def open_counts(tx: Tx) -> dict[tuple[str, str], float]:

@@ -121,6 +121,8 @@ entities = Table(
     Column("failures", Integer, nullable=False),
     #: How often the newest payload was re-read in vain.
     Column("doubt", Integer, nullable=False),
+    #: When the newest change was told that no payload lets us check.
+    Column("hidden_since", Moment),
     Column("holder", String(80)),
     Column("fence", BigInteger, nullable=False),
     Column("lease_until", Moment),

@@ -10,6 +10,7 @@ from service.web.serving import serve
 
 if __name__ == "__main__":
     try:
+        settings.keep_private()
         serve(settings.load())
     except AmiliEventsError as exc:
         sys.exit(f"amili-events serve: {exc}")

@@ -122,14 +122,8 @@ class Api:
         return self._guarded(endpoint)
 
     async def _events(self, request: Request) -> Response:
-        after = request.query_params.get("after")
-        if after is not None and not is_number(after):
-            return problem(400, "Bad request", "`after` is the `next` of the page before.")
-        return await self._list(
-            request,
-            self._reading.events,
-            state=request.query_params.get("state"),
-            after=int(after) if after else None,
+        return await self._numbered(
+            request, self._reading.events, state=request.query_params.get("state")
         )
 
     async def _cases(self, request: Request) -> Response:
@@ -141,7 +135,7 @@ class Api:
         )
 
     async def _actions(self, request: Request) -> Response:
-        return await self._list(
+        return await self._numbered(
             request,
             self._reading.actions,
             case_id=request.query_params.get("caseId"),
@@ -151,6 +145,15 @@ class Api:
     async def _holds(self, request: Request) -> Response:
         everything = request.query_params.get("all") in ("1", "true")
         return await self._list(request, self._reading.holds, only_active=not everything)
+
+    async def _numbered(
+        self, request: Request, show: Callable[..., shapes.Shape], **asked: Any
+    ) -> Response:
+        """List what is paged by a number."""
+        after = request.query_params.get("after")
+        if after is not None and not is_number(after):
+            return problem(400, "Bad request", "`after` is the `next` of the page before.")
+        return await self._list(request, show, after=int(after) if after else None, **asked)
 
     async def _list(
         self, request: Request, show: Callable[..., shapes.Shape], **asked: Any

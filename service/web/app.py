@@ -16,6 +16,7 @@ from service.desk.reading import Reading
 from service.desk.writing import Writing
 from service.errors import AmiliEventsError, ConfigError
 from service.inbox.appending import Appender
+from service.inbox.counting import with_backlog
 from service.inbox.stream import Stream
 from service.intake.capture import Capture
 from service.intake.door import Door
@@ -29,7 +30,7 @@ from service.store.counting import Counter
 from service.store.database import Database
 from service.telemetry.metrics import Metrics
 from service.web.api import Api
-from service.web.health import routes, take_snapshot
+from service.web.health import routes
 from service.web.problems import on_disconnect, on_error, on_http_exception
 from service.web.webhooks import PATH, WebhookEndpoint
 
@@ -70,7 +71,7 @@ def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Star
     counter, stream = Counter(database), Stream(client, "door")
     examiner = Examiner(writer, appender, database)
     tokens = tuple(token.get_secret_value() for token in settings.api_tokens)
-    api = Api(Reading(database), Writing(database, bells), tokens)
+    api = Api(Reading(database), Writing(database, bells, settings.organization_ids), tokens)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -81,10 +82,10 @@ def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Star
         client.close()
         database.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(PATH, WebhookEndpoint(door, settings, metrics)),
-            *routes(examiner, metrics, lambda: take_snapshot(counter, stream)),
+            *routes(examiner, metrics, lambda: with_backlog(counter.snapshot(), stream)),
             api.mount(),
         ],
         exception_handlers={
@@ -95,3 +96,6 @@ def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Star
         },
         lifespan=lifespan,
     )
+    # A path with a slash too many is no path of ours, and not worth a second request.
+    app.router.redirect_slashes = False
+    return app

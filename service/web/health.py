@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from service.inbox.stream import Stream
 from service.intake.readiness import Examiner
-from service.redis import RedisError
-from service.store.counting import Counter
 from service.telemetry.metrics import CONTENT_TYPE, Metrics, Snapshot
 
 #: Below the ten seconds that Prometheus waits.
@@ -53,16 +49,6 @@ def metrics_page(metrics: Metrics, snapshot: Callable[[], Snapshot]) -> Callable
         return Response(text, media_type=CONTENT_TYPE)
 
     return endpoint
-
-
-def take_snapshot(counter: Counter, stream: Stream) -> Snapshot:
-    """Ask SQL and Redis; who does not answer is left out."""
-    counted = counter.snapshot()
-    try:
-        entries, oldest = stream.backlog()
-    except (RedisError, OSError):
-        return counted
-    return replace(counted, inbox_entries=entries, inbox_oldest_seconds=oldest)
 
 
 def routes(examiner: Examiner, metrics: Metrics, snapshot: Callable[[], Snapshot]) -> list[Route]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from service.sandbox.harness import SandboxServer
 from tests.e2e.conftest import RaiseHouse, on
 from tests.e2e.house import House
@@ -87,7 +85,6 @@ def test_policies_from_webhook_to_call(
     assert [target for target, _ in pauses(amili)[before:]] == [other]
 
 
-@pytest.mark.xfail(strict=True, reason="amounts that changed are read once, at once, lag or not")
 def test_amounts_that_a_lagging_read_does_not_show_are_read_again(
     sqlite_url: str, amili: SandboxServer, raise_house: RaiseHouse
 ) -> None:

@@ -239,7 +239,7 @@ def test_an_operator_goes_around_the_back_off(database: Database, clock: Clock) 
     failed = one(database)
     until = clock.now + timedelta(hours=1)
     database.run(lambda tx: entities.put_off(tx, failed, until=until, error="x", counts=True))
-    database.run(lambda tx: entities.revive(tx, [case_key()]))
+    database.run(lambda tx: entities.revive(tx, [entities.Want(case_key())]))
     again = one(database)
     assert (again.attempts, again.failures) == (0, 0)
 

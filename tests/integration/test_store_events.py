@@ -245,8 +245,7 @@ def test_a_replay_waits_again(database: Database) -> None:
         events.settle(tx, [cause.row for cause in claim.events], "applied")
         entities.finish(tx, claim)
     with database.begin() as tx:
-        revived = events.revive(tx, [cause.row for cause in claim.events])
-        entities.revive(tx, {EntityKey.parse(row.entity) for row in revived})
+        events.revive(tx, [(cause.row, event("one")) for cause in claim.events])
     (again,) = database.run(lambda tx: entities.claim(tx, "me", limit=5, lease=LEASE))
     assert again.events == claim.events
 

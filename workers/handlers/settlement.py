@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from service.amili import resources
 from service.domain.entities import Claim
 from service.domain.records import Settlement
@@ -33,7 +35,11 @@ def apply(look: Look) -> After:
         customer_reference=settlement.customer_reference,
         raw=look.fetched.raw,
     )
-    nudges = (nudge_case(look, number, "settlement"),) if number else ()
+    told = (number,) if number else ()
+    # Money moved: the case has changed, and no payload says to what.
+    nudges = tuple(
+        replace(nudge_case(look, each, "settlement"), is_hidden_change=True) for each in told
+    )
     return After(settlement=record, nudges=nudges)
 
 

@@ -120,6 +120,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("doubt", sa.Integer(), nullable=False),
+        sa.Column("hidden_since", Moment(), nullable=True),
         sa.Column("holder", sa.String(length=80), nullable=True),
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("lease_until", Moment(), nullable=True),
