@@ -12,35 +12,43 @@ from sqlalchemy import Row, select
 from service.domain.decisions import Decision
 from service.domain.entities import EntityKey
 from service.store.database import Tx
-from service.store.dialects import insert
+from service.store.dialects import ROWS, insert
 from service.store.schema import decisions
 
 
 def save(tx: Tx, made: Iterable[Decision], fetch_number: int) -> list[Decision]:
     """Write decisions; return those that are new."""
-    new = []
+    by_digest: dict[bytes, tuple[Decision, dict[str, Any]]] = {}
     for decision in made:
-        facts = json.dumps(dict(decision.facts), sort_keys=True)
-        told = (str(decision.key), decision.policy, decision.outcome, decision.words, facts)
-        digest = hashlib.sha256(json.dumps(told).encode()).digest()
+        row = row_of(tx, decision, fetch_number)
+        by_digest.setdefault(row["digest"], (decision, row))
+    rows = [row for _, row in by_digest.values()]
+    new: list[Decision] = []
+    for start in range(0, len(rows), ROWS):
         done = tx.execute(
             insert(tx, decisions)
-            .values(
-                digest=digest,
-                entity=str(decision.key),
-                policy=decision.policy,
-                outcome=decision.outcome,
-                words=decision.words,
-                facts=facts,
-                fetch_number=fetch_number,
-                decided_at=tx.now,
-            )
+            .values(rows[start : start + ROWS])
             .on_conflict_do_nothing()
-            .returning(decisions.c.seq)
+            .returning(decisions.c.digest)
         )
-        if done.first() is not None:
-            new.append(decision)
+        new += [by_digest[bytes(digest)][0] for (digest,) in done]
     return new
+
+
+def row_of(tx: Tx, decision: Decision, fetch_number: int) -> dict[str, Any]:
+    """Turn a decision into its row; the digest is of all that it says."""
+    facts = json.dumps(dict(decision.facts), sort_keys=True)
+    told = (str(decision.key), decision.policy, decision.outcome, decision.words, facts)
+    return {
+        "digest": hashlib.sha256(json.dumps(told).encode()).digest(),
+        "entity": str(decision.key),
+        "policy": decision.policy,
+        "outcome": decision.outcome,
+        "words": decision.words,
+        "facts": facts,
+        "fetch_number": fetch_number,
+        "decided_at": tx.now,
+    }
 
 
 def of_entity(tx: Tx, key: EntityKey, limit: int = 200) -> Sequence[Row[Any]]:
