@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import structlog
@@ -80,6 +80,7 @@ class DurableWriter:
         # database that hangs does not keep the bell from ringing.
         self._spooling = ThreadPoolExecutor(1, "spool")
         self._ringing = ThreadPoolExecutor(1, "bell")
+        self._bell: Future[None] | None = None
         self.redis = Store("redis", REDIS_ERRORS)
         self.spool = Store("spool", SPOOL_ERRORS)
 
@@ -90,7 +91,7 @@ class DurableWriter:
         except NothingDurable:
             return await self._spool(group)
         if done.ring:
-            self._ringing.submit(self._ring)
+            self._bell = self._ringing.submit(self._ring)
         return done.states
 
     async def probe_redis(self) -> None:
@@ -109,8 +110,12 @@ class DurableWriter:
             self._database.run(lambda tx: spool.add(tx, group))
 
         await self.spool.attempt(lambda: loop.run_in_executor(self._spooling, add), SPOOL_SECONDS)
-        why = "too_weak" if self._appender.durability == "too weak" else "redis_down"
-        self._metrics.spooled.labels(why).inc(len(group))
+        is_up = self._appender.durability == "too weak"
+        self._metrics.spooled.labels("too_weak" if is_up else "redis_down").inc(len(group))
+        # Such a Redis may not keep deliveries, but it can carry a bell; no flag in it bounds
+        # how often, so one that is under way is enough.
+        if is_up and (self._bell is None or self._bell.done()):
+            self._bell = self._ringing.submit(self._ring)
         return ["new"] * len(group)
 
     def _ring(self) -> None:
