@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from service.amili.client import AmiliClient
+from service.amili.client import AmiliClient, CaseTarget, Remark
+from service.amili.contract import CaseOperation
 from service.domain import pausing
 from service.domain.actions import Action, ActionKind, ActionState
 from service.domain.entities import EntityKey, Kind, Nudge
@@ -28,6 +29,11 @@ from workers.parts import Parts
 
 log = structlog.get_logger()
 
+#: What each kind of action is called at Amili.
+OPERATIONS: dict[ActionKind, CaseOperation] = {
+    ActionKind.PAUSE_CASE: "pause_case",
+    ActionKind.RESUME_CASE: "resume_case",
+}
 #: Calls under way at once.
 TOGETHER = 16
 #: What did not arrive is tried again as if it had failed this often: within seconds.
@@ -42,6 +48,8 @@ class Call:
 
     action: Action
     reason: str
+    #: A moment of `time.monotonic()` after which the call is not to be sent.
+    not_after: float = 0.0
 
 
 async def act(parts: Parts, client: AmiliClient) -> int:
@@ -70,11 +78,9 @@ async def perform(parts: Parts, client: AmiliClient, action_id: str, case_id: st
     await asyncio.to_thread(outcome.tell, parts)
     if call is None:
         return
-    if time.monotonic() - began > parts.settings.lease_seconds / 2:
-        # This process stood still. Somebody may have taken over: do not call now.
-        settled, wait = not_sent(call.action, None), timedelta()
-    else:
-        settled, wait = await make(client, call, parts)
+    # Were this process to stand still for longer, somebody may have taken over by then.
+    not_after = began + parts.settings.lease_seconds / 2
+    settled, wait = await make(client, replace(call, not_after=not_after), parts)
     outcome = await asyncio.to_thread(finish, parts, settled, wait)
     await asyncio.to_thread(outcome.tell, parts)
 
@@ -139,9 +145,12 @@ async def request(client: AmiliClient, call: Call, parts: Parts) -> None:
     organization = action.organization_id or (ours[0] if len(ours) == 1 else None)
     if organization is None:
         raise ProviderRefused("the organization of the case is not known")
-    performer = client.pause_case if action.kind is ActionKind.PAUSE_CASE else client.resume_case
-    await performer(
-        organization, action.case_id, reason=call.reason, idempotency_key=action.action_id
+    await client.operate_on_case(
+        OPERATIONS[action.kind],
+        CaseTarget(organization, action.case_id),
+        Remark(call.reason),
+        action.action_id,
+        not_after=call.not_after,
     )
 
 

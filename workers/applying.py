@@ -16,7 +16,7 @@ import structlog
 
 from service.amili.resources import Fetched
 from service.domain.decisions import Decision
-from service.domain.entities import Claim, Nudge, Read
+from service.domain.entities import Claim, EntityKey, Kind, Nudge, Read
 from service.domain.records import BatchItem, Invoice
 from service.store import batches, cases, decisions, entities, events, invoices
 from service.store.database import Tx, spoils_all
@@ -134,8 +134,24 @@ def save(work: Work, look: Look, after: After, read: Read) -> Saved:
     if after.case is not None:
         verdict = judge_case(work, look, after, after.case, read)
         note(work, verdict.decisions, read)
-        return Saved(look_again_at=verdict.look_again_at)
+        return Saved(failed_before(tx, look, after), verdict.look_again_at)
     return Saved()
+
+
+def failed_before(tx: Tx, look: Look, after: After) -> tuple[Nudge, ...]:
+    """Have batches looked at again that failed for invoices whose case was not known then."""
+    known = look.before.invoices
+    new = [
+        invoice
+        for invoice in after.invoices
+        if (row := known.get(invoice.invoice_id)) is None or row.case_id is None
+    ]
+    if not new:
+        return ()
+    return tuple(
+        Nudge(EntityKey(Kind.BATCH, batch_id), "invoice_known", organization_id=organization)
+        for batch_id, organization in sorted(batches.failed_naming(tx, new).items())
+    )
 
 
 def note(work: Work, made: Sequence[Decision], read: Read) -> None:

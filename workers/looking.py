@@ -28,10 +28,14 @@ GATHER_SECONDS = 0.02
 
 
 async def look(parts: Parts, client: AmiliClient, limit: int = 200) -> int:
-    """Look at up to `limit` due entities; return how many were claimed."""
-    claims, read = await asyncio.to_thread(claim, parts, limit)
-    if not claims:
-        return 0
+    """Look at up to `limit` due entities, then at one suspect, alone; return how many."""
+    together = await look_at(parts, client, *await asyncio.to_thread(claim, parts, limit))
+    alone = await asyncio.to_thread(claim, parts, 1, suspects=True)
+    return together + await look_at(parts, client, *alone)
+
+
+async def look_at(parts: Parts, client: AmiliClient, claims: tuple[Claim, ...], read: Read) -> int:
+    """Fetch for all of them at once, and apply each as soon as it is there."""
     tasks = {asyncio.create_task(result_of(parts, client, each, read)) for each in claims}
     ready: list[Result] = []
     while tasks:
@@ -47,11 +51,11 @@ async def look(parts: Parts, client: AmiliClient, limit: int = 200) -> int:
     return len(claims)
 
 
-def claim(parts: Parts, limit: int) -> tuple[tuple[Claim, ...], Read]:
+def claim(parts: Parts, limit: int, *, suspects: bool = False) -> tuple[tuple[Claim, ...], Read]:
     """Claim, commit, and only then take the fetch numbers and the time."""
 
     def take(tx: Tx) -> tuple[Claim, ...]:
-        return entities.claim(tx, parts.holder, limit=limit, lease=parts.lease)
+        return entities.claim(tx, parts.holder, limit=limit, lease=parts.lease, suspects=suspects)
 
     claims = parts.database.run(take)
     return parts.database.run(lambda tx: (entities.number(tx, claims), Read(0, tx.now)))

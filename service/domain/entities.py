@@ -50,7 +50,8 @@ class Nudge:
     """Ask the workers to look at an entity that the asker does not lease.
 
     `cause` is from a small closed set (`hold`, `release`, `expiry`, `action`,
-    `batch_item`, `batch_failed`, `case_invoice`, `settlement`, `invoice`, `operator`);
+    `batch_item`, `batch_failed`, `case_invoice`, `invoice_known`, `lookup`, `settlement`,
+    `invoice`);
     `detail` carries ids only.
     """
 

@@ -72,4 +72,4 @@ def build(world: World) -> uvicorn.Server:
 
 def loop_factory() -> Any:
     """Return what makes uvicorn's event loop: uvloop where there is one."""
-    return uvicorn.Config("", loop="auto").get_loop_factory()
+    return uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()

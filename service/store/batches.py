@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Row, select
 
 from service.domain.entities import Read
-from service.domain.records import Batch, Settlement
+from service.domain.records import Batch, Invoice, Settlement
 from service.store.database import Tx
 from service.store.dialects import ROWS
 from service.store.mirror import row_of, upsert
-from service.store.schema import batch_items, batches, settlements
+from service.store.schema import FAILED, batch_items, batches, settlements
 
 KEEP = frozenset({"organization_id"})
 
@@ -49,6 +49,31 @@ def items(tx: Tx, batch_id: str) -> Sequence[Row[Any]]:
     )
     found: Sequence[Row[Any]] = tx.execute(asked).all()
     return found
+
+
+def failed_naming(tx: Tx, found: Iterable[Invoice]) -> dict[str, str | None]:
+    """Return batch id → organization of the batches of which a failed item names one of these."""
+    names = list(found)
+    columns = {
+        "invoice_id": [each.invoice_id for each in names],
+        "invoice_number": [each.invoice_number for each in names if each.invoice_number],
+        "unique_source_invoice_id": [
+            each.unique_source_invoice_id for each in names if each.unique_source_invoice_id
+        ],
+    }
+    batch_ids: dict[str, str | None] = {}
+    for name, values in columns.items():
+        for start in range(0, len(values), ROWS):
+            asked = (
+                select(batches.c.batch_id, batches.c.organization_id)
+                .join(batch_items, batch_items.c.batch_id == batches.c.batch_id)
+                .where(
+                    FAILED,
+                    batch_items.c[name].in_(values[start : start + ROWS]),
+                )
+            )
+            batch_ids |= {row.batch_id: row.organization_id for row in tx.execute(asked)}
+    return batch_ids
 
 
 def save_settlement(tx: Tx, settlement: Settlement, read: Read) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select, text, update
+from sqlalchemy import and_, case, func, not_, or_, select, text, update
 from sqlalchemy.sql import ColumnElement, Select
 
 from service.domain.entities import Cause, Claim, EntityKey, Nudge
@@ -137,15 +137,21 @@ def due_count(tx: Tx) -> int:
     return int(tx.execute(asked).scalar_one())
 
 
-def claim(tx: Tx, holder: str, *, limit: int, lease: timedelta) -> tuple[Claim, ...]:
-    """Lease up to `limit` due entities; one whose holder died is taken alone."""
-    rows = tx.execute(pick(tx, entities.c.holder.is_not(None), 1)).all()
-    died = bool(rows)
-    if not died:
-        rows = tx.execute(pick(tx, entities.c.holder.is_(None), limit)).all()
+def claim(
+    tx: Tx, holder: str, *, limit: int, lease: timedelta, suspects: bool = False
+) -> tuple[Claim, ...]:
+    """Lease up to `limit` due entities, but of `suspects` just one.
+
+    A suspect is one whose holder died although it had failed before: it may be what kills.
+    A first death is not enough, for it is usually a deployment, and hits hundreds at once.
+    """
+    suspect = and_(entities.c.holder.is_not(None), entities.c.attempts > 0)
+    chosen = pick(tx, suspect, 1) if suspects else pick(tx, not_(suspect), limit)
+    rows = tx.execute(chosen).all()
     if not rows:
         return ()
     names = [row.entity for row in rows]
+    died = {row.entity for row in rows if row.holder is not None}
     tx.execute(
         update(entities)
         .where(entities.c.entity.in_(names))
@@ -153,7 +159,7 @@ def claim(tx: Tx, holder: str, *, limit: int, lease: timedelta) -> tuple[Claim, 
             holder=holder,
             fence=entities.c.fence + 1,
             lease_until=tx.now + lease,
-            attempts=entities.c.attempts + (1 if died else 0),
+            attempts=entities.c.attempts + case((entities.c.holder.is_not(None), 1), else_=0),
         )
     )
     claims = (
@@ -164,7 +170,7 @@ def claim(tx: Tx, holder: str, *, limit: int, lease: timedelta) -> tuple[Claim, 
             wanted=row.wanted,
             fence=row.fence + 1,
             holder=holder,
-            attempts=row.attempts + (1 if died else 0),
+            attempts=row.attempts + (1 if row.entity in died else 0),
             failures=row.failures,
             doubt=row.doubt,
             hidden_since=row.hidden_since,
@@ -174,9 +180,9 @@ def claim(tx: Tx, holder: str, *, limit: int, lease: timedelta) -> tuple[Claim, 
     return with_causes(tx, tuple(claims))
 
 
-def pick(tx: Tx, held: ColumnElement[bool], limit: int) -> Select[Any]:
+def pick(tx: Tx, which: ColumnElement[bool], limit: int) -> Select[Any]:
     """Select due rows, oldest first, skipping what another session is looking at."""
-    asked = select(entities).where(is_due(tx.now), held).order_by(entities.c.due_at).limit(limit)
+    asked = select(entities).where(is_due(tx.now), which).order_by(entities.c.due_at).limit(limit)
     return asked if tx.is_sqlite else asked.with_for_update(skip_locked=True)
 
 

@@ -248,6 +248,15 @@ batch_items = Table(
     Column("errors", Text),
 )
 
+FAILED = text("NOT succeeded")
+for _name in ("invoice_id", "invoice_number", "unique_source_invoice_id"):
+    Index(
+        f"ix_batch_items_failed_{_name}",
+        batch_items.c[_name],
+        sqlite_where=FAILED,
+        postgresql_where=FAILED,
+    )
+
 settlements = Table(
     "settlements",
     metadata,

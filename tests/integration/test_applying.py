@@ -407,6 +407,22 @@ def test_a_failed_item_holds_its_case_once(house: House) -> None:
         assert again.released_by == "released"
 
 
+def test_a_batch_that_failed_before_its_case_was_known(house: House) -> None:
+    """The order of the two does not matter: once the case is known, the failure holds it."""
+    batch = batch_of({"invoiceNumber": "nr i-1"})
+    read_batch(house, "a", batch)
+    house.tell("first")
+    house.look()
+    due = {str(claim.key): claim for claim in house.claim()}
+    assert set(due) == {"invoice:i-1", str(BATCH)}
+    house.apply(house.result(due[str(BATCH)], batch))
+    (again,) = house.claim()
+    house.apply(house.result(again, case_of()))
+    with house.database.read() as tx:
+        (hold,) = holds.of_cases(tx, ["case-1"])["case-1"]
+        assert hold.key == "batch:b-1:i-1"
+
+
 def test_nobody_elses_case_is_held(house: House) -> None:
     """Another creditor's batch that fails for the same invoice number holds nothing here."""
     known_case(house)

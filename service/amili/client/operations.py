@@ -138,9 +138,18 @@ class AmiliClient:
         await self.operate_on_case("resume_case", target, Remark(reason, comment), idempotency_key)
 
     async def operate_on_case(
-        self, operation: CaseOperation, target: CaseTarget, remark: Remark, idempotency_key: str
+        self,
+        operation: CaseOperation,
+        target: CaseTarget,
+        remark: Remark,
+        idempotency_key: str,
+        *,
+        not_after: float | None = None,
     ) -> None:
-        """Send one operation on a case, once; a 2xx says that Amili took it [assumed: 202]."""
+        """Send one operation on a case, once; a 2xx says that Amili took it [assumed: 202].
+
+        `not_after`: a moment of `time.monotonic()` after which it is not sent any more.
+        """
         contract = self._contract
         ids = {"organizationId": target.organization_id, "caseId": target.case_id}
         said = {
@@ -158,6 +167,7 @@ class AmiliClient:
             },
             body=json.dumps(body).encode(),
             needs_body=False,
+            not_after=not_after,
         )
         await self._transport.call(request)
 

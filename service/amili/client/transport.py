@@ -95,8 +95,9 @@ class Transport:
         return await self._open_wire().exchange(signed, timeout=self._left(request, deadline))
 
     def _left(self, request: Request, deadline: float) -> float:
-        left = min(self._timeout, deadline - time.monotonic())
-        if left <= 0:
+        now = time.monotonic()
+        left = min(self._timeout, deadline - now)
+        if left <= 0 or (request.not_after is not None and now > request.not_after):
             raise _too_late(request)
         return left
 

@@ -36,6 +36,9 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     #: A 2xx is worthless without its body; otherwise the status alone is the answer.
     needs_body: bool = True
+    #: Not to be sent after this moment of `time.monotonic()`: whoever stood still may have
+    #: been given up meanwhile.
+    not_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

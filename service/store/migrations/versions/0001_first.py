@@ -309,6 +309,30 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("batch_id", "position", name=op.f("pk_batch_items")),
     )
+    op.create_index(
+        "ix_batch_items_failed_invoice_id",
+        "batch_items",
+        ["invoice_id"],
+        unique=False,
+        sqlite_where=sa.text("NOT succeeded"),
+        postgresql_where=sa.text("NOT succeeded"),
+    )
+    op.create_index(
+        "ix_batch_items_failed_invoice_number",
+        "batch_items",
+        ["invoice_number"],
+        unique=False,
+        sqlite_where=sa.text("NOT succeeded"),
+        postgresql_where=sa.text("NOT succeeded"),
+    )
+    op.create_index(
+        "ix_batch_items_failed_unique_source_invoice_id",
+        "batch_items",
+        ["unique_source_invoice_id"],
+        unique=False,
+        sqlite_where=sa.text("NOT succeeded"),
+        postgresql_where=sa.text("NOT succeeded"),
+    )
     op.execute("INSERT INTO fetch_numbers (name, value) VALUES ('fetch', 0)")
     if op.get_bind().dialect.name == "postgresql":
         op.execute("CREATE SEQUENCE fetch_number")
