@@ -18,7 +18,7 @@ from service.amili.contract import CaseOperation
 from service.domain import pausing
 from service.domain.actions import Action, ActionKind, ActionState
 from service.domain.entities import EntityKey, Kind, Nudge
-from service.domain.holds import active
+from service.domain.holds import active, codes
 from service.errors import Conflict, ProviderError, ProviderRefused
 from service.store import cases, decisions, entities, holds, ledger
 from service.store.database import Tx
@@ -38,6 +38,8 @@ OPERATIONS: dict[ActionKind, CaseOperation] = {
 TOGETHER = 16
 #: What did not arrive is tried again as if it had failed this often: within seconds.
 AWAY_FAILURES = 3
+#: Seconds between the last comparison and the sending of a resume.
+RESUME_SECONDS = 2.0
 #: How soon a call is read back; it cannot be seen before, or is not known to have arrived.
 READ_BACK_SECONDS = {ActionState.ANSWERED: 1.0, ActionState.UNCERTAIN: 5.0}
 
@@ -79,7 +81,11 @@ async def perform(parts: Parts, client: AmiliClient, action_id: str, case_id: st
     if call is None:
         return
     # Were this process to stand still for longer, somebody may have taken over by then.
-    not_after = began + parts.settings.lease_seconds / 2
+    # A resume goes out at once or not at all: a hold may be placed while it waits for its turn.
+    patience = parts.settings.lease_seconds / 2
+    if call.action.kind is ActionKind.RESUME_CASE:
+        patience = min(patience, RESUME_SECONDS)
+    not_after = began + patience
     settled, wait = await make(client, replace(call, not_after=not_after), parts)
     outcome = await asyncio.to_thread(finish, parts, settled, wait)
     await asyncio.to_thread(outcome.tell, parts)
@@ -117,8 +123,7 @@ def begin_in(tx: Tx, parts: Parts, action_id: str, case_id: str) -> tuple[Call |
     )
     ledger.send(tx, sent, parts.holder, parts.lease)
     outcome.actions.append((str(sent.kind), str(sent.state)))
-    reasons = sorted({hold.reason for hold in active(kept, tx.now)})
-    return Call(sent, ", ".join(reasons) or "released"), outcome
+    return Call(sent, ", ".join(codes(active(kept, tx.now))) or "released"), outcome
 
 
 async def make(client: AmiliClient, call: Call, parts: Parts) -> tuple[Action, timedelta]:
@@ -176,7 +181,8 @@ def not_sent(action: Action, error: ProviderError | None) -> Action:
 
 def finish(parts: Parts, action: Action, wait: timedelta) -> Outcome:
     """Write down what the call brought, unless somebody else has judged it meanwhile."""
-    return parts.database.run(lambda tx: finish_in(tx, parts, action, wait))
+    # Many tries: what Amili answered is known only here.
+    return parts.database.run(lambda tx: finish_in(tx, parts, action, wait), tries=20)
 
 
 def finish_in(tx: Tx, parts: Parts, action: Action, wait: timedelta) -> Outcome:
@@ -231,7 +237,7 @@ def give_to_reads(tx: Tx, action_id: str, case_id: str) -> Action | None:
     """Make a call whose maker is gone `uncertain`; the sweeper calls this for each."""
     cases.lock(tx, [case_id])
     action = ledger.get(tx, action_id)
-    if action is None or action.state is not ActionState.SENT:
+    if action is None or not ledger.is_abandoned(tx, action_id):
         return None
     after = replace(
         action,

@@ -17,8 +17,11 @@ import structlog
 from service.amili.resources import Fetched
 from service.domain.decisions import Decision
 from service.domain.entities import Claim, EntityKey, Kind, Nudge, Read
+from service.domain.holds import active
+from service.domain.pausing import is_confirmed_pause
 from service.domain.records import BatchItem, Invoice
-from service.store import batches, cases, decisions, entities, events, invoices
+from service.policies.situations import Wishes
+from service.store import batches, cases, decisions, entities, events, holds, invoices, ledger
 from service.store.database import Tx, spoils_all
 from workers import backoff
 from workers.handlers import HANDLERS
@@ -32,6 +35,8 @@ log = structlog.get_logger()
 
 #: Seconds after which a payload that disagrees with the API has it read again.
 DOUBT_SECONDS = (2, 10, 60)
+#: When a batch is looked at again whose failed items belong to no case that is known.
+BATCH_AGAIN = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,9 @@ def apply(parts: Parts, results: Sequence[Result]) -> Outcome:
 def apply_in(tx: Tx, parts: Parts, results: Sequence[Result]) -> Outcome:
     """Do what `apply` does, in the given transaction."""
     outcome = Outcome()
+    # Cases first, then entities: in the order in which everybody else locks them.
+    keys = {result.claim.key for result in results}
+    cases.lock(tx, {key.id for key in keys if key.kind is Kind.CASE})
     held = entities.still_held(tx, [result.claim for result in results])
     mine = sorted(
         (result for result in results if result.claim.key in held),
@@ -130,12 +138,22 @@ def save(work: Work, look: Look, after: After, read: Read) -> Saved:
     if after.batch is not None and batches.save(tx, after.batch, read):
         wishes = judge_batch(work.parts, after.batch, look.before.failed)
         note(work, wishes.decisions, read)
-        return Saved(nudges=wishes.nudges)
+        return Saved(wishes.nudges, look_at_batch_again(look, wishes))
     if after.case is not None:
         verdict = judge_case(work, look, after, after.case, read)
         note(work, verdict.decisions, read)
         return Saved(failed_before(tx, look, after), verdict.look_again_at)
-    return Saved()
+    return Saved(failed_before(tx, look, after))
+
+
+def look_at_batch_again(look: Look, wishes: Wishes) -> datetime | None:
+    """Have a batch with failed items of no case looked at once more, when all is committed.
+
+    The transaction that brings the case and this one may each not see the other's rows.
+    """
+    if not look.claim.causes or all(each.outcome != "no_case" for each in wishes.decisions):
+        return None
+    return look.now + BATCH_AGAIN
 
 
 def failed_before(tx: Tx, look: Look, after: After) -> tuple[Nudge, ...]:
@@ -144,7 +162,8 @@ def failed_before(tx: Tx, look: Look, after: After) -> tuple[Nudge, ...]:
     new = [
         invoice
         for invoice in after.invoices
-        if (row := known.get(invoice.invoice_id)) is None or row.case_id is None
+        if invoice.case_id is not None
+        and ((row := known.get(invoice.invoice_id)) is None or row.case_id is None)
     ]
     if not new:
         return ()
@@ -255,7 +274,9 @@ def fail(work: Work, claim: Claim, error: Exception) -> None:
         put_off = events.postpone(tx, rows, words, counts=counts, dead=spent)
         work.outcome.dead += [row.label for row in put_off if spent]
     if spent:
-        entities.give_up(tx, claim, error=words, until=until)
+        watched = is_watched(tx, claim.key)
+        entities.give_up(tx, claim, error=words, until=until, is_watched=watched)
+        spent = not (claim.nudges or watched)
     else:
         entities.put_off(tx, claim, until=until, error=words, counts=counts)
     log.info(
@@ -263,8 +284,19 @@ def fail(work: Work, claim: Claim, error: Exception) -> None:
         entity=str(claim.key),
         reason=words,
         attempt=claim.attempts + (1 if counts else 0),
-        outcome="dead" if spent else "retrying",
+        outcome="given_up" if spent else "waiting",
     )
+
+
+def is_watched(tx: Tx, key: EntityKey) -> bool:
+    """Say whether a case is to be looked at until it is read: held, called about, paused by us."""
+    if key.kind is not Kind.CASE or key.is_lookup:
+        return False
+    if active(holds.of_cases(tx, [key.id])[key.id], tx.now):
+        return True
+    actions = ledger.of_cases(tx, [key.id])[key.id]
+    ours = bool(actions) and is_confirmed_pause(actions[-1])
+    return ours or any(action.is_open for action in actions)
 
 
 def log_unexpected(claim: Claim, error: Exception) -> None:

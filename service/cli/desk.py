@@ -17,10 +17,14 @@ from service import settings as our_settings
 from service.desk import shapes
 from service.desk.reading import Reading
 from service.desk.writing import NewHold, Writing
+from service.domain.actions import ActionState
+from service.domain.deliveries import EventState
 from service.errors import ConfigError
 from service.queue import Bells
 from service.redis import connect
 from service.store.database import Database
+
+WIDEST = 10_000
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="How many at the most.")]
@@ -59,14 +63,14 @@ def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
         return
     table = Table(box=None, header_style="bold")
     for column in columns:
-        # Ids are copied: they stand whole, in one piece, also where the line is too short.
-        whole = column.endswith("Id")
-        longest = max((len(str(row[column])) for row in data["data"]), default=0) if whole else None
-        table.add_column(column, overflow="fold", no_wrap=whole, min_width=longest)
+        table.add_column(column, no_wrap=True)
     for row in data["data"]:
         # As Text: what came from outside is not markup, whatever brackets it has.
         table.add_row(*(Text("-" if row[c] is None else str(row[c])) for c in columns))
-    Console().print(table, crop=False, soft_wrap=False)
+    # Values are copied and searched for: none is folded, the terminal may break the line.
+    console = Console()
+    needed = console.measure(table, options=console.options.update(width=WIDEST)).maximum
+    console.print(table, width=max(needed, console.width), crop=False)
 
 
 def listing(read: Callable[[Reading], shapes.Shape], as_json: bool, *columns: str) -> None:
@@ -77,7 +81,7 @@ def listing(read: Callable[[Reading], shapes.Shape], as_json: bool, *columns: st
 
 @events.command("list")
 def list_events(
-    state: Annotated[str | None, typer.Option(help="received, retrying, settled or dead.")] = None,
+    state: Annotated[EventState | None, typer.Option(help="Only these.")] = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
@@ -172,7 +176,7 @@ def release_hold(case_id: str, hold_id: str) -> None:
 @actions.command("list")
 def list_actions(
     case_id: Annotated[str | None, typer.Option(help="Of one case.")] = None,
-    state: Annotated[str | None, typer.Option(help="For instance uncertain.")] = None,
+    state: Annotated[ActionState | None, typer.Option(help="Only these.")] = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:

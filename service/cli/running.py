@@ -10,6 +10,7 @@ import typer
 
 from service import settings as our_settings
 from service.cli import up
+from service.cli.setting import warn_of_unknown
 from service.errors import ConfigError
 from service.sandbox import server as sandbox_server
 from service.sandbox.behaviour import Behaviour
@@ -32,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
 def serve() -> None:
     """Run the door: POST /webhooks/amili, the API, health and metrics."""
     our_settings.load()  # a wrong setting is told before anything starts
+    warn_of_unknown()
     become("service.web")
 
 
@@ -42,6 +44,7 @@ def worker(
     if only is not None and only not in ONLY:
         raise ConfigError(f"--only takes one of: {', '.join(ONLY)}")
     our_settings.load()  # a wrong setting is told before anything starts
+    warn_of_unknown()
     words = ["--only", only] if only else []
     become("workers", *words)
 

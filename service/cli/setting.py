@@ -15,6 +15,9 @@ from service.amili import contract as amili_contract
 from service.amili.contract import Contract
 from service.settings import PREFIX, Settings, strangers
 
+#: Read by `amili-events sandbox` alone.
+SANDBOX = {"sandbox_webhook_secret", "sandbox_client_secret"}
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
@@ -27,10 +30,8 @@ def config() -> None:
     console = Console()
     console.print(table("How we run", settings))
     console.print(table("What is assumed about Amili", contract))
-    known = set(Settings.model_fields) | set(Contract.model_fields)
-    for name, near in strangers(known).items():
-        hint = f" Did you mean {near}?" if near else ""
-        console.print(f"[yellow]{name} is not a setting.[/yellow]{hint}")
+    for line in unknown():
+        console.print(line, style="yellow")
 
 
 def table(title: str, model: BaseModel) -> Table:
@@ -63,3 +64,18 @@ def hidden(value: Any) -> str:
     user = "…" if "@" in rest else ""
     # Options of a URL may be a password too.
     return f"{scheme}://{user}{place}" + ("?…" if options else "")
+
+
+def unknown() -> list[str]:
+    """Say which `AMILI_…` variables are nobody's, and what was perhaps meant."""
+    known = set(Settings.model_fields) | set(Contract.model_fields) | SANDBOX
+    return [
+        f"{name} is not a setting." + (f" Did you mean {near}?" if near else "")
+        for name, near in strangers(known).items()
+    ]
+
+
+def warn_of_unknown() -> None:
+    """Say so on stderr, before anything starts."""
+    for line in unknown():
+        typer.echo(f"amili-events: {line}", err=True)

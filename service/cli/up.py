@@ -21,6 +21,7 @@ from rich.text import Text
 
 from service import settings as our_settings
 from service.amili import contract as amili_contract
+from service.cli.setting import warn_of_unknown
 from service.cli.upping import plan as planning
 from service.cli.upping.asking import Asker
 from service.cli.upping.crew import ORDER, WORKERS, children
@@ -35,6 +36,7 @@ from service.cli.upping.tree import NotStarted, Tree
 from service.cli.upping.watching import Watcher
 from service.embedded import EmbeddedRedis
 from service.errors import ConfigError
+from service.redis import RedisError, connect
 from service.settings import Settings
 from service.store import migrating
 from service.store.database import Database
@@ -67,6 +69,7 @@ def up(
     asked.listen()
     settings = our_settings.load()
     planning.check(settings, amili_contract.load())
+    warn_of_unknown()
     wish = Wish(not no_story, plain or not sys.stdout.isatty(), once)
     try:
         with Folder(settings.data_dir) as folder:
@@ -115,6 +118,8 @@ def foundation(
         with asked.at_once():
             if redis:
                 redis.start()
+            else:
+                demand_redis(settings.redis_url)
             url = redis.url if redis else None
             plan = planning.make(settings, folder, folder.generated(), url)
             migrate(plan.settings)
@@ -123,6 +128,20 @@ def foundation(
     finally:
         if redis:
             redis.stop()
+
+
+def demand_redis(url: str) -> None:
+    """Raise ConfigError when the Redis that the user chose does not answer."""
+    client = connect(url)
+    try:
+        client.ping()
+    except RedisError as exc:
+        raise ConfigError(
+            f"AMILI_REDIS_URL: it does not answer ({type(exc).__name__}); "
+            "unset it, and `up` brings a Redis of its own"
+        ) from None
+    finally:
+        client.close()
 
 
 def migrate(settings: Settings) -> None:

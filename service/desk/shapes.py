@@ -73,7 +73,7 @@ def batch_item(row: Any) -> Shape:
         "uniqueSourceInvoiceId": row.unique_source_invoice_id,
         "caseId": row.case_id,
         "caseNumber": row.case_number,
-        "errors": json.loads(row.errors) if row.errors else None,
+        "errors": as_told(row.errors),
     }
     return {name: value for name, value in told.items() if value is not None}
 

@@ -40,6 +40,36 @@ class NewHold:
     key: str | None = None
 
 
+LONGEST_COMMENT = 2000
+
+
+def word(value: str) -> str:
+    """Accept 1 to 200 printable characters that are not all blanks. Raises ValueError."""
+    if not (0 < len(value) <= 200 and value.isprintable() and value.strip()):
+        raise ValueError("must be 1 to 200 printable characters")
+    return value
+
+
+def prose(value: str) -> str:
+    """Accept text that any database can keep. Raises ValueError."""
+    if len(value) > LONGEST_COMMENT or any(not c.isprintable() and c not in "\n\t" for c in value):
+        raise ValueError(f"must be at most {LONGEST_COMMENT} printable characters")
+    return value
+
+
+def checked(wish: NewHold) -> NewHold:
+    """Raise NotPossible for a wish that no database and no reader could do anything with."""
+    try:
+        word(wish.reason)
+    except ValueError as exc:
+        raise NotPossible(f"The reason {exc}.") from None
+    try:
+        prose(wish.comment or "")
+    except ValueError as exc:
+        raise NotPossible(f"The comment {exc}.") from None
+    return wish
+
+
 class Writing:
     """Changes our own rows, and asks the workers to look."""
 
@@ -54,7 +84,7 @@ class Writing:
 
         def run(tx: Tx) -> Hold:
             standing = locked(tx, wish.case_id)
-            new = hold_of(wish, tx.now)
+            new = hold_of(checked(wish), tx.now)
             hold = holds.place(tx, new)
             if (hold.reason, hold.until, hold.comment) != (wish.reason, wish.until, wish.comment):
                 raise NotPossible("This Idempotency-Key was used for another hold.")

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from service.amili.webhooks import EVENTS, SAME
 from service.domain.entities import Claims, EntityKey
 
 #: The closed set of event labels; every type that is not known is `other`.
-LABELS = ("BATCH_COMPLETED", "SETTLEMENT_CREATED", "CASE_CREATED", "CASE_UPDATED", "other")
+LABELS = (*dict.fromkeys(SAME.get(name, name) for name in EVENTS), "other")
 
 
 def digest_of(body: bytes) -> bytes:

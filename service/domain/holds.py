@@ -49,6 +49,11 @@ def active(holds: Iterable[Hold], now: datetime) -> tuple[Hold, ...]:
     return tuple(hold for hold in holds if hold.is_active(now))
 
 
+def codes(holds: Iterable[Hold]) -> list[str]:
+    """Name the reasons of holds by their codes; any other may be about a person, and is `other`."""
+    return sorted({hold.reason if hold.reason in REASONS else "other" for hold in holds})
+
+
 def last_ended(holds: Iterable[Hold], now: datetime) -> datetime | None:
     """Return when the newest ended hold ended; None when none ever did."""
     return max((at for hold in holds if (at := hold.ended_at(now))), default=None)

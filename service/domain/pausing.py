@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from service.domain.actions import Action, ActionKind, ActionState
-from service.domain.holds import Hold, active, last_ended
+from service.domain.holds import Hold, active, codes, last_ended
+from service.domain.vain import after_vain
 
 Desired = Literal["running", "paused"]
 
@@ -29,7 +30,6 @@ REPEAT_PAUSE_AFTER = timedelta(seconds=15)
 REPEAT_RESUME_AFTER = timedelta(seconds=300)
 #: How many read lags an answered call may stay unseen before it is contradicted.
 PATIENCE = 3
-LONGEST_PAUSE_BETWEEN_CALLS = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,7 @@ def level(situation: Situation) -> tuple[Situation, tuple[Step, ...]]:
     if desired == situation.desired:
         return situation, ()
     risen = replace(situation, level=situation.level + 1, desired=desired)
-    why = (
-        "held by " + ", ".join(sorted({hold.reason for hold in holds}))
-        if holds
-        else "the last hold has ended"
-    )
+    why = "held by " + ", ".join(codes(holds)) if holds else "the last hold has ended"
     return risen, (Step(desired, f"Level {risen.level}: {desired}, {why}."),)
 
 
@@ -305,27 +301,18 @@ def plan_pause(verdict: Verdict, rules: Rules) -> Verdict:
     used = used_at(situation, ActionKind.PAUSE_CASE)
     if used is None:
         return planned(verdict, ActionKind.PAUSE_CASE, None)
-    if used.state is ActionState.REFUSED:
-        return verdict
     if used.state is ActionState.CONTRADICTED and not rules.enforce:
         return verdict
     risen = replace(situation, level=situation.level + 1)
     step = Step("enforced", f"Level {risen.level}: paused, for the hold is still in force.")
     verdict = replace(verdict, situation=risen, steps=(*verdict.steps, step))
-    return planned(verdict, ActionKind.PAUSE_CASE, wait_after(situation, rules))
+    return planned(verdict, ActionKind.PAUSE_CASE, not_before(situation, rules))
 
 
-def wait_after(situation: Situation, rules: Rules) -> datetime | None:
-    """Let contradicted pauses in a row come ever more slowly; the first two come at once."""
-    row = 0
-    for action in reversed(situation.actions):
-        if action.state is not ActionState.CONTRADICTED or not action.wants_paused:
-            break
-        row += 1
-    if row < 2:
-        return None
-    wait = min(PATIENCE * rules.read_lag * (1 << min(row, 12)), LONGEST_PAUSE_BETWEEN_CALLS)
-    return situation.now + wait
+def not_before(situation: Situation, rules: Rules) -> datetime | None:
+    """Return when a pause may be asked for after others came to nothing; None: at once."""
+    wait = after_vain(situation.actions, PATIENCE * rules.read_lag)
+    return None if wait is None else situation.now + wait
 
 
 def towards_running(verdict: Verdict, rules: Rules) -> Verdict:
@@ -336,11 +323,21 @@ def towards_running(verdict: Verdict, rules: Rules) -> Verdict:
         return not_ours(verdict)
     if not situation.is_paused:
         return by_somebody_else(verdict, newest, rules)
-    if not newest.is_ours:
+    if not newest.is_ours or ended_with_case(situation):
         return not_ours(verdict)
     if not may_resume(situation):  # the read began before the last hold ended
         return replace(verdict, look_again_at=situation.now)
     return plan_resume(verdict)
+
+
+def ended_with_case(situation: Situation) -> bool:
+    """The last hold was never released: it ended because the case did, and nothing follows.
+
+    Should the case come back to life, whoever placed the hold has not been asked.
+    """
+    ended = [hold for hold in situation.holds if hold.ended_at(situation.now) is not None]
+    last = max(ended, key=lambda hold: hold.ended_at(situation.now) or hold.placed_at, default=None)
+    return last is not None and last.released_by == "case_closed"
 
 
 def plan_resume(verdict: Verdict) -> Verdict:

@@ -48,7 +48,8 @@ return {ring, states}
 class NotDurable(redis.ConnectionError):
     """This Redis would lose answered deliveries.
 
-    Needed: `appendonly yes`, `appendfsync always`, `no-appendfsync-on-rewrite no`.
+    Needed: `appendonly yes`, `appendfsync always`, `no-appendfsync-on-rewrite no`, and a
+    `maxmemory-policy` that evicts no keys without an end: `noeviction`.
     """
 
 
@@ -108,17 +109,17 @@ class Appender:
             raise NotDurable(NotDurable.__doc__)
 
     async def _read_durability(self, connection: Any) -> Durability:
-        if self._demand == "memory":
-            return "ok"
         try:
-            await connection.send_command("CONFIG", "GET", "*append*")
+            await connection.send_command("CONFIG", "GET", "*")
             said = await connection.read_response()
         except (NoPermissionError, ResponseError):
-            return "unverified"
+            return "ok" if self._demand == "memory" else "unverified"
         if not isinstance(said, dict):
             said = dict(zip(said[::2], said[1::2], strict=True))
         config = {text(name): text(value) for name, value in said.items()}
-        durable = (
+        if config.get("maxmemory-policy", "").startswith("allkeys-"):
+            return "too weak"  # it drops the whole stream when it needs room
+        durable = self._demand == "memory" or (
             config.get("appendonly") == "yes"
             and config.get("appendfsync") == "always"
             # With `yes` nothing is synced while the file is rewritten, `always` or not.

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 #: A consumer that did not finish an entry for this long is taken for gone.
 IDLE_MS = 10_000
+LONGEST_HEADER = 200
 #: An entry this old that nobody was given is taken by its id.
 STRAY_MS = 20_000
 
@@ -168,25 +169,35 @@ def pairs(chunk: Any) -> list[Any]:
 def entry(raw: Any) -> Entry:
     """Read one entry."""
     entry_id, fields = raw
-    try:
-        body = bytes(fields[b"body"])
-        return Entry(
-            entry_id,
-            Delivery(
-                digest=digest_of(body),
-                body=body,
-                headers=texts(json.loads(fields[b"headers"])),
-                received_at=datetime.fromisoformat(fields[b"at"].decode()).astimezone(UTC),
-            ),
-        )
-    except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
+    if b"body" not in fields:
         return Entry(entry_id, None)
+    # A body is never let go of because of what stands beside it: another version of the door
+    # may have written that.
+    body = bytes(fields[b"body"])
+    born = int(bytes(entry_id).partition(b"-")[0]) / 1000
+    return Entry(
+        entry_id,
+        Delivery(digest_of(body), body, headers_of(fields), received_at(fields, born)),
+    )
 
 
-def texts(headers: Any) -> dict[str, str]:
-    """Demand what the door writes: names and printable values. Raises ValueError."""
-    if not isinstance(headers, dict):
-        raise ValueError("expected an object")
-    if not all(isinstance(value, str) and value.isprintable() for value in headers.values()):
-        raise ValueError("expected printable values")
-    return headers
+def headers_of(fields: Any) -> dict[str, str]:
+    """Read the headers that the door keeps; none where they are not of its form."""
+    try:
+        found = json.loads(fields[b"headers"])
+        pairs_found = list(found.items())
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+    return {
+        name: value
+        for name, value in pairs_found
+        if isinstance(value, str) and value.isprintable() and len(value) <= LONGEST_HEADER
+    }
+
+
+def received_at(fields: Any, born: float) -> datetime:
+    """Read when the door took it in; else when Redis did, as the entry's id says."""
+    try:
+        return datetime.fromisoformat(fields[b"at"].decode()).astimezone(UTC)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return datetime.fromtimestamp(min(born, time.time()), UTC)

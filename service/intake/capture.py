@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import os
 import time
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
 
+from service.domain.deliveries import digest_of
+
 log = structlog.get_logger()
 
 
 class Capture:
-    """A folder `refused/` with the last `keep` deliveries."""
+    """A folder `refused/` with the last `keep` different deliveries of each reason."""
 
     def __init__(self, data_dir: Path, keep: int) -> None:
         self._folder = data_dir / "refused"
@@ -29,20 +30,27 @@ class Capture:
         """Write one refused delivery down; a full disk must not change the answer."""
         if not self._keep:
             return
-        name = f"{time.time_ns()}-{uuid.uuid4().hex[:8]}"
+        # The same delivery, tried again and again, takes one place; each reason has places of
+        # its own, so that a flood of one kind does not drive out what is wanted.
+        what = f"{reason}-{digest_of(body).hex()[:16]}"
+        name = f"{time.time_ns()}-{what}"
         lines = "".join(f"{key}: {value}\n" for key, value in headers)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._forget(name for name in self._names() if name.endswith(what))
             write(self._folder / f"{name}.headers", lines.encode("utf-8", "surrogateescape"))
             write(self._folder / f"{name}.body", body)
             write(self._folder / f"{name}.json", json.dumps({"reason": reason}).encode())
-            self._forget_oldest()
+            same = sorted(each for each in self._names() if f"-{reason}-" in each)
+            self._forget(same[: -self._keep])
         except OSError as exc:
             log.warning("capture_failed", error=type(exc).__name__)
 
-    def _forget_oldest(self) -> None:
-        names = sorted({path.stem for path in self._folder.iterdir()})
-        for name in names[: -self._keep]:
+    def _names(self) -> set[str]:
+        return {path.stem for path in self._folder.iterdir()}
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
             for ending in ("headers", "body", "json"):
                 (self._folder / f"{name}.{ending}").unlink(missing_ok=True)
 

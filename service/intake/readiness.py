@@ -78,6 +78,6 @@ def redis_note(durability: str) -> str:
     if durability == "too weak":
         return (
             "Redis is not as durable as AMILI_ACK_DURABILITY=disk asks for (appendonly yes, "
-            "appendfsync always): deliveries go to the SQL spool."
+            "appendfsync always, maxmemory-policy noeviction): deliveries go to the SQL spool."
         )
     return "Redis cannot be written: deliveries go to the SQL spool."

@@ -93,7 +93,7 @@ class Database:
                 if attempt == tries - 1:
                     raise
                 # Jitter, so that the two do not meet again.
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
+                time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))  # noqa: S311
         raise AssertionError("unreachable")
 
     def close(self) -> None:
@@ -193,8 +193,15 @@ def translation(exc: DBAPIError) -> StoreError:
     if may_try_again(exc):
         return StoreContended(f"another transaction was in the way: {name}")
     if is_away(exc):
-        return StoreUnavailable(f"the database did not answer: {name}")
+        return StoreUnavailable(f"the database did not answer: {why_away(exc) or name}")
     return StoreRefused(f"the database refuses these values: {name}")
+
+
+def why_away(exc: DBAPIError) -> str:
+    """Say why no connection was made: host and cause, no values; '' when one was there."""
+    if exc.statement is not None:
+        return ""
+    return str(exc.orig).strip().partition("\n")[0][:300]
 
 
 def spoils_all(exc: Exception) -> bool:

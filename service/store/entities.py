@@ -22,6 +22,10 @@ from service.store.database import Tx
 from service.store.dialects import ROWS, insert
 from service.store.schema import entities, events, fetch_numbers, nudges
 
+#: Nudges that tell of a hold, and how long a back-off may keep them waiting.
+HOLD_CAUSES = frozenset({"hold", "release", "expiry", "batch_failed"})
+HOLD_WAITS_AT_MOST = timedelta(seconds=30)
+
 
 @dataclass(frozen=True, slots=True)
 class Want:
@@ -116,6 +120,19 @@ def nudge(tx: Tx, found: Iterable[Nudge]) -> None:
             tx.now if each.is_hidden_change else old.hidden_since,
         )
     want(tx, merged.values())
+    hurry(tx, [str(each.key) for each in ordered if each.cause in HOLD_CAUSES])
+
+
+def hurry(tx: Tx, names: Sequence[str]) -> None:
+    """Shorten a long back-off: a hold does not wait an hour because a read was to."""
+    soon = tx.now + HOLD_WAITS_AT_MOST
+    for start in range(0, len(names), ROWS):
+        some = names[start : start + ROWS]
+        tx.execute(
+            update(entities)
+            .where(entities.c.entity.in_(some), entities.c.not_before > soon)
+            .values(not_before=soon)
+        )
 
 
 # --- claiming ---------------------------------------------------------------
@@ -318,16 +335,17 @@ def put_off(tx: Tx, claim: Claim, *, until: datetime, error: str, counts: bool) 
     )
 
 
-def give_up(tx: Tx, claim: Claim, *, error: str, until: datetime) -> None:
-    """Stop trying for its events; nudges keep it due, slowly: a hold is never given up."""
+def give_up(tx: Tx, claim: Claim, *, error: str, until: datetime, is_watched: bool = False) -> None:
+    """Stop trying for its events; what has nudges or is watched stays due, slowly."""
+    stays = bool(claim.nudges) or is_watched
     tx.execute(
         update(entities)
         .where(entities.c.entity == str(claim.key))
         .values(
-            done=entities.c.done if claim.nudges else claim.wanted,
+            done=entities.c.done if stays else claim.wanted,
             attempts=0,  # else an entity whose holders died would never be tried again
-            failures=claim.failures + 1 if claim.nudges else 0,
-            not_before=until if claim.nudges else None,
+            failures=claim.failures + 1 if stays else 0,
+            not_before=until if stays else None,
             holder=None,
             lease_until=None,
             error=error,

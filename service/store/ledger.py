@@ -131,6 +131,16 @@ def abandoned(tx: Tx, limit: int = 200) -> list[tuple[str, str]]:
     return [(row.action_id, row.case_id) for row in tx.execute(asked)]
 
 
+def is_abandoned(tx: Tx, action_id: str) -> bool:
+    """Say whether the maker of this call is gone; asked again under the lock of its case."""
+    asked = select(actions.c.seq).where(
+        actions.c.action_id == action_id,
+        actions.c.state == ActionState.SENT,
+        actions.c.lease_until <= tx.now,
+    )
+    return tx.execute(asked).first() is not None
+
+
 def forgotten(tx: Tx, since: timedelta, limit: int = 200) -> list[tuple[str, str, str | None]]:
     """Return (action id, case id, organization) of calls that are not final and nobody reads back.
 

@@ -16,27 +16,12 @@ from starlette.routing import Mount, Route
 
 from service.desk import shapes
 from service.desk.reading import MOST, Reading
-from service.desk.writing import NewHold, Writing
+from service.desk.writing import NewHold, Writing, prose, word
 from service.errors import BodyTooLarge
 from service.web.problems import problem
 
 Endpoint = Callable[[Request], Any]
 LARGEST_BODY = 64 * 1024
-LONGEST_COMMENT = 2000
-
-
-def word(value: str) -> str:
-    """Accept 1 to 200 printable characters."""
-    if not (0 < len(value) <= 200 and value.isprintable()):
-        raise ValueError("must be 1 to 200 printable characters")
-    return value
-
-
-def prose(value: str) -> str:
-    """Accept text that any database can keep."""
-    if len(value) > LONGEST_COMMENT or any(not c.isprintable() and c not in "\n\t" for c in value):
-        raise ValueError(f"must be at most {LONGEST_COMMENT} printable characters")
-    return value
 
 
 def in_utc(value: datetime) -> datetime:

@@ -129,7 +129,8 @@ def test_every_event_type_is_complete() -> None:
     for name, kind in webhooks.EVENTS.items():
         label = webhooks.SAME.get(name, name)
         assert label in LABELS
-        data = {"caseId": "1", "batchId": "1", "settlementId": "1"}
+        # A new type's class may need another id: add it here.
+        data = {"caseId": "1", "batchId": "1", "settlementId": "1", "invoiceId": "1"}
         subject = kind.model_validate(data).subject()
         assert Kind(subject.kind) in HANDLERS
     assert "other" in LABELS

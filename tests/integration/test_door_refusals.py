@@ -44,7 +44,7 @@ def test_limit_replaces_only_401(settings: Settings) -> None:
 
 
 def test_capture(settings: Settings) -> None:
-    """The last two refused deliveries lie in the data folder, for its owner only."""
+    """The last two refused deliveries of each reason lie in the data folder, for its owner only."""
     bodies = [b"\0\xff%d" % number for number in range(4)]
     with DoorThread(settings) as door:
         for body in bodies:
@@ -56,9 +56,9 @@ def test_capture(settings: Settings) -> None:
     files = sorted(folder.iterdir())
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     found = [path.read_bytes() for path in files if path.suffix == ".body"]
-    assert found == [bodies[3], b"{"]
+    assert found == [bodies[2], bodies[3], b"{"]
     reasons = [path.read_text() for path in files if path.suffix == ".json"]
-    assert reasons == ['{"reason": "no_secret_matched"}', '{"reason": "malformed"}']
+    assert reasons == ['{"reason": "no_secret_matched"}'] * 2 + ['{"reason": "malformed"}']
     headers = next(path for path in files if path.suffix == ".headers").read_text()
     assert "content-type: application/json" in headers.splitlines()
     assert any(line.startswith("x-webhook-signature: ") for line in headers.splitlines())

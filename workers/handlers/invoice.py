@@ -15,9 +15,9 @@ def needs(claim: Claim) -> Ask:
 
 
 def asking(claim: Claim, invoice: resources.Invoice) -> Asking:
-    """Look whether its case is known."""
+    """Look at its own row, and whether its case is known."""
     number = invoice.collection_case_number
-    return Asking(case_numbers=(number,) if number else ())
+    return Asking((claim.key.id,), (number,) if number else ())
 
 
 def apply(look: Look) -> After:

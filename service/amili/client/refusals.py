@@ -22,15 +22,18 @@ from service.errors import (
     ProviderUnreachable,
 )
 
-#: The statuses that Amili documents [seed, doc] and 504; the rest follows from the class.
+#: The statuses that Amili documents [seed, doc], and 408, 425, 504, which say «later»; the
+#: rest follows from the class.
 ERRORS: dict[int, type[ProviderError]] = {
     400: Invalid,
     401: ProviderDenied,
     403: ProviderDenied,
     404: NotFound,
+    408: ProviderBusy,
     409: Conflict,
     422: Invalid,
     423: ProviderBusy,
+    425: ProviderBusy,
     429: ProviderBusy,
     500: ProviderUnreachable,
     501: ProviderRefused,

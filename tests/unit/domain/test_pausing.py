@@ -157,10 +157,19 @@ class TestPlanning:
                 verdict = pausing.compare(before, RULES)
                 assert (verdict.plan, state_of(verdict)) == (None, state)
 
-    def test_a_refused_pause_is_not_asked_for_again(self) -> None:
-        """Amili's no holds for the level."""
-        verdict = pausing.compare(case(action(state=ActionState.REFUSED), held=True), RULES)
-        assert verdict.plan is None
+    def test_a_refused_pause_is_asked_for_again_slowly(self) -> None:
+        """Amili's no holds for the level; the hold is still in force, so the next level asks."""
+        before = case(action(state=ActionState.REFUSED), held=True)
+        verdict = pausing.compare(before, RULES)
+        assert verdict.plan is PAUSE
+        assert verdict.situation.level == before.level + 1
+        assert verdict.not_before == before.now + timedelta(minutes=5)
+
+    def test_a_hold_that_ended_with_its_case_resumes_nothing(self) -> None:
+        """Should the case come back to life, nobody has said that it may go on."""
+        over = replace(hold(-1000, released=-60), released_by="case_closed")
+        before = case(action(), holds=(over,), is_paused=True)
+        assert pausing.compare(before, RULES).plan is None
 
     def test_the_next_level_asks_anew(self) -> None:
         """After a no, the next hold has a pause of its own."""
