@@ -10,7 +10,7 @@ from service.desk.ids import known
 from service.desk.shapes import Shape
 from service.domain.entities import EntityKey, Kind
 from service.errors import RecordMissing
-from service.store import batches, cases, decisions, events, holds, invoices, ledger
+from service.store import batches, cases, decisions, events, holds, invoices, ledger, waiting
 from service.store.database import Database, Tx
 
 MOST = 200
@@ -140,7 +140,9 @@ class Reading:
 
     def _case(self, tx: Tx, row: Any) -> Shape:
         kept = holds.of_cases(tx, [row.case_id])[row.case_id]
-        return shapes.case(row, invoices.of_case(tx, row.case_id), kept, tx.now)
+        shown = shapes.case(row, invoices.of_case(tx, row.case_id), kept, tx.now)
+        why = waiting.of(tx, EntityKey(Kind.CASE, row.case_id))
+        return shown | {"waiting": shapes.waiting(why)}
 
 
 def step(at: datetime, kind: str, shape: Shape) -> Shape:

@@ -123,6 +123,17 @@ def case(row: Any, invoices: Iterable[Any], holds: Sequence[Hold], now: datetime
     }
 
 
+def waiting(row: Any) -> Shape | None:
+    """Shape why a case was not looked at: the last failure, and when it is tried again."""
+    if row is None:
+        return None
+    return {
+        "error": row.error,
+        "failures": row.failures,
+        "nextTryAt": moment(row.not_before),
+    }
+
+
 def settlement(row: Any) -> Shape:
     """Shape a settlement; `record` is all that Amili said of it."""
     return {

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from service.amili.contract import Contract
 from service.amili.resources import Batch, Case, Fetched, Invoice, Settlement
+from service.desk.reading import Reading
 from service.domain.actions import ActionKind, ActionState
 from service.domain.entities import Claim, Claims, EntityKey, Kind, Nudge, Read
 from service.domain.holds import Hold
@@ -421,6 +422,24 @@ def test_a_batch_that_failed_before_its_case_was_known(house: House) -> None:
     with house.database.read() as tx:
         (hold,) = holds.of_cases(tx, ["case-1"])["case-1"]
         assert hold.key == "batch:b-1:i-1"
+
+
+def test_a_held_case_that_cannot_be_read_is_never_given_up(house: House) -> None:
+    """Its looks fail until its attempts are used up: it stays due, and says why it waits."""
+    known_case(house)
+    house.hold()
+    house.look()
+    house.tell("later")
+    for _ in range(house.parts.settings.max_attempts + 1):
+        for claim in house.claim():
+            house.apply(house.result(claim, NotFound(operation="get_cases_by_organization")))
+        house.clock.forward(1000)
+    assert "dead" in house.states()
+    assert house.due() == 1
+    shown = Reading(house.database).case("case-1")
+    assert "does not know this" in shown["waiting"]["error"]
+    house.look(status="PAUSED")
+    assert "dead" not in house.states()
 
 
 def test_nobody_elses_case_is_held(house: House) -> None:
