@@ -42,7 +42,6 @@ def judge_batch(parts: Parts, batch: Batch, known: Mapping[BatchItem, Invoice]) 
 def judge_case(work: Work, look: Look, after: After, case: Case, read: Read) -> Judged:
     """Save a case, let the policies place and release holds, and compare its level."""
     tx, policies = work.tx, work.parts.policies
-    cases.lock(tx, [case.case_id])
     situation = CaseSituation(
         case,
         after.invoices,

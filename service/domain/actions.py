@@ -59,8 +59,6 @@ class Action:
     is_ours: bool = True
     #: Not to be sent before.
     not_before: datetime | None = None
-    #: How many reads after the call did not show the wanted state.
-    reads: int = 0
     error: str | None = None
 
     @property

@@ -301,7 +301,6 @@ actions = Table(
     Column("cause", Word, nullable=False),
     Column("state", String(20), nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("reads", Integer, nullable=False),
     Column("is_ours", Boolean, nullable=False),
     Column("planned_at", Moment, nullable=False),
     Column("not_before", Moment),

@@ -177,7 +177,6 @@ class TestLedger:
             closed_at=NOON,
             is_ours=False,
             not_before=NOON,
-            reads=2,
             error="e",
         )
         with database.begin() as tx:

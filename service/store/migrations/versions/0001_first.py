@@ -29,7 +29,6 @@ def upgrade() -> None:
         sa.Column("cause", sa.String(length=200), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("reads", sa.Integer(), nullable=False),
         sa.Column("is_ours", sa.Boolean(), nullable=False),
         sa.Column("planned_at", Moment(), nullable=False),
         sa.Column("not_before", Moment(), nullable=True),
