@@ -1,4 +1,4 @@
-"""Amili's API over HTTP: every call is authorized, met by its fault, performed, recorded, answered.
+"""Amili's API over HTTP: each call is let in, met by its fault, performed, recorded, answered.
 
 Between performing and recording nothing else runs, so the record is an oracle.
 """
@@ -6,75 +6,24 @@ Between performing and recording nothing else runs, so the record is an oracle.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from service.sandbox import operations
+from service.sandbox.answers import Answer, refused, struck
 from service.sandbox.asking import Ask, Told, refusal
 from service.sandbox.errors import Refused
-from service.sandbox.faults import Fault
-from service.sandbox.journal import Call
+from service.sandbox.journal import NO_EFFECT, Call
 from service.sandbox.operations import OPERATIONS, Operation
-from service.sandbox.wire import dumps, loads
-from service.sandbox.world import World
+from service.sandbox.wire import loads
+from service.sandbox.world import World, new_id
 
 BASE = "/collection/v1"
-#: The key in the ASGI scope's extensions under which `server` puts what cuts a connection.
-CUT = "amili.sandbox.cut"
-GATEWAY_ERRORS = (502, 503)
 EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-
-
-class Json(Response):
-    """A JSON answer that keeps the scale of money."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """Write the body; None is no body."""
-        return b"" if content is None else dumps(content)
-
-
-class Cut(Response):
-    """No answer at all: the connection is reset."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Abort the transport and wait until the server has noticed."""
-        scope["extensions"][CUT]()
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-
-@dataclass
-class Answer:
-    """What will be sent, and what is written down about it."""
-
-    told: Told
-    status: int | None
-    body: Any = None
-    fault: Fault | None = None
-
-    @property
-    def delay_seconds(self) -> float:
-        """How long the answer's own fault holds it back."""
-        return self.fault.delay_seconds if self.fault else 0.0
-
-    def response(self) -> Response:
-        """Make the HTTP answer."""
-        if self.status is None:
-            return Cut()
-        headers = {}
-        if self.fault and self.fault.retry_after is not None:
-            headers["Retry-After"] = str(self.fault.retry_after)
-        if self.fault and self.status in GATEWAY_ERRORS:
-            page = f"<html><body><h1>{self.status}</h1></body></html>"
-            return Response(page, self.status, headers, media_type="text/html")
-        return Json(self.body, self.status, headers)
 
 
 def routes(world: World) -> list[Route]:
@@ -95,12 +44,12 @@ def _route(world: World, operation: Operation, methods: list[str]) -> Route:
         now = world.tick()
         ask = _read(request, raw)
         if world.tokens.accepts(request.headers.get("authorization"), now):
-            answer = _decide(world, operation, ask)
+            answer = _admit(world, operation, ask, now)
         else:
-            answer = _refused(401, "no valid bearer token")
-        _record(world, operation, request, ask, answer)
+            answer = refused(401, "no valid bearer token")
+        request_id = _record(world, operation, request, ask, answer)
         await asyncio.sleep(world.behaviour.answer_delay_seconds + answer.delay_seconds)
-        return answer.response()
+        return answer.response(request_id)
 
     return Route(BASE + operation.path, endpoint, methods=methods)
 
@@ -109,44 +58,57 @@ def _token_endpoint(world: World, token: Operation) -> Any:
     async def endpoint(request: Request) -> Response:
         raw = await request.body()
         now = world.tick()
-        ask = replace(_read(request, b""), raw=b"")  # the body holds the client's secret
+        ask = _read(request, b"")  # the body holds the client's secret
         fault = world.faults.take(token.name, None, world.chance)
-        status, body = world.tokens.grant(raw, now)
-        answer = _strike(Answer(Told(), status, body), fault)
-        _record(world, token, request, ask, answer)
+        status, body = world.tokens.grant(raw, now, world.behaviour.token_life_seconds)
+        answer = struck(Answer(Told(status), status, body), fault, ask)
+        request_id = _record(world, token, request, ask, answer)
         await asyncio.sleep(answer.delay_seconds)
-        return answer.response()
+        return answer.response(request_id)
 
     return endpoint
 
 
-def _decide(world: World, operation: Operation, ask: Ask) -> Answer:
+def _admit(world: World, operation: Operation, ask: Ask, now: float) -> Answer:
+    behaviour = world.behaviour
+    wait = world.limit.take(behaviour.requests_per_second, now)
+    if wait is not None:
+        return refused(429, "too many calls", wait if behaviour.tells_retry_after else None)
     fault = world.faults.take(operation.name, ask.target, world.chance)
-    if fault and (fault.cut or fault.status) and not fault.after_effect:
-        return _strike(Answer(Told(), 200), fault)
-    return _strike(_perform(world, operation, ask), fault)
+    if fault and fault.spoils and not fault.after_effect:
+        return struck(Answer(Told(), 200), fault, ask)
+    return struck(_perform_once(world, operation, ask), fault, ask)
+
+
+def _perform_once(world: World, operation: Operation, ask: Ask) -> Answer:
+    """Perform a call, or repeat what its idempotency key was answered first."""
+    mark = (operation.name, str(sorted(ask.path.items())), ask.key or "")
+    first = world.answered.get(mark) if world.behaviour.honours_idempotency else None
+    if first is not None:
+        told = replace(first, effect=NO_EFFECT, effect_at=None)
+        return Answer(told, told.status, told.envelope(), is_repeat=True)
+    answer = _perform(world, operation, ask)
+    if ask.key and answer.told.effect != NO_EFFECT:
+        world.answered.setdefault(mark, answer.told)
+    return answer
 
 
 def _perform(world: World, operation: Operation, ask: Ask) -> Answer:
     try:
-        strangers = sorted(set(ask.query) - set(operation.query))
-        if strangers and operation.name != operations.UNKNOWN:
-            raise Refused(400, f"unknown query parameters: {', '.join(strangers)}")
+        _refuse_strangers(operation, ask)
         told = operation.perform(world, _parsed(ask))
     except Refused as exc:
-        return _refused(exc.status, str(exc))
+        body = refusal(exc.status, str(exc), exc.wrong)
+        return Answer(Told(exc.status), exc.status, body)
     return Answer(told, told.status, told.envelope())
 
 
-def _strike(answer: Answer, fault: Fault | None) -> Answer:
-    if fault is None or not (fault.cut or fault.status):
-        return replace(answer, fault=fault)
-    body = refusal(fault.status, "a fault on order") if fault.status else None
-    return Answer(answer.told, fault.status, body, fault)
-
-
-def _refused(status: int, message: str) -> Answer:
-    return Answer(Told(), status, refusal(status, message))
+def _refuse_strangers(operation: Operation, ask: Ask) -> None:
+    """Refuse a query member that the contract does not list: pageToken is not PageToken."""
+    known = operation.query
+    strangers = sorted(set(ask.query) - set(known)) if known is not None else []
+    if strangers and operation.name != operations.UNKNOWN:
+        raise Refused(400, f"unknown query parameters: {', '.join(strangers)}")
 
 
 def _read(request: Request, raw: bytes) -> Ask:
@@ -156,6 +118,7 @@ def _read(request: Request, raw: bytes) -> Ask:
         key=request.headers.get("idempotencykey"),
         base=f"{request.base_url}".rstrip("/") + BASE,
         raw=raw,
+        content_type=request.headers.get("content-type", "").partition(";")[0].strip().lower(),
     )
 
 
@@ -168,14 +131,12 @@ def _parsed(ask: Ask) -> Ask:
         raise Refused(400, "the body is not JSON") from exc
 
 
-def _record(world: World, operation: Operation, request: Request, ask: Ask, answer: Answer) -> None:
-    try:
-        body = loads(ask.raw) if ask.raw else None
-    except ValueError:
-        body = ask.raw.decode("utf-8", "replace")
+def _record(world: World, operation: Operation, request: Request, ask: Ask, answer: Answer) -> str:
+    """Write the call down and return its request id."""
     told = answer.told
     call = Call(
         at=world.clock(),
+        requestId=new_id(),
         operation=operation.name,
         method=request.method,
         path=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
@@ -185,10 +146,13 @@ def _record(world: World, operation: Operation, request: Request, ask: Ask, answ
         status=answer.status,
         effect=told.effect,
         effectAt=told.effect_at,
+        isRepeat=answer.is_repeat,
         fault=answer.fault.label if answer.fault else None,
-        body=body,
+        bodyBytes=len(ask.raw),
+        body=None,
     )
-    world.journal.write(call)
+    world.journal.write(call, ask.raw, world.behaviour)
+    return call["requestId"]
 
 
 def _not_found(_world: World, _ask: Ask) -> Told:

@@ -33,7 +33,7 @@ def create_app(world: World) -> Starlette:
             await pulse
         await courier.close()
 
-    return Starlette(routes=[*control_routes.routes(world), *api.routes(world)], lifespan=lifespan)
+    return Starlette(routes=[*api.routes(world), *control_routes.routes(world)], lifespan=lifespan)
 
 
 async def _pulse(world: World) -> None:

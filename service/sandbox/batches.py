@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.sandbox import cases
+from service.sandbox import cases, moves
+from service.sandbox.asking import Ask, Told
 from service.sandbox.errors import ItemFailed, SandboxError
-from service.sandbox.items import register_correction, register_invoice, register_payment
+from service.sandbox.items import REGISTRARS, Registered
 from service.sandbox.outbox import BATCH_COMPLETED
 from service.sandbox.wire import Record, moment
 from service.sandbox.world import ORGANIZATION_ID, World, new_id
 
 QUEUED, SUCCESS, PARTIAL, FAILED = "QUEUED", "SUCCESS", "PARTIAL", "FAILED"
-#: Batch type -> how one of its items is registered.
-REGISTRARS = {
-    "INVOICE": register_invoice,
-    "PAYMENT": register_payment,
-    "CORRECTION": register_correction,
-}
 
 
 def queue(world: World, given: Record, items: list[Any] | None, at: float) -> Record:
@@ -37,16 +32,27 @@ def queue(world: World, given: Record, items: list[Any] | None, at: float) -> Re
         "finishedAt": None,
         "succeeded": [],
         "failed": [],
-        "_items": items,
     }
-    batch_id = batch["batchId"]
+    batch_id: str = batch["batchId"]
     if world.batches.now(batch_id) is not None:
         raise SandboxError(f"batch {batch_id} exists already")
     world.batches.add(batch_id, at, batch)
     if items is not None:
+        world.items_of_batch[batch_id] = items
         due = at + world.behaviour.batch_delay_seconds
         world.agenda.add(due, lambda when: work_through(world, batch_id, when))
     return batch
+
+
+def taken(world: World, ask: Ask, batch_id: str, at: float) -> Told:
+    """Answer that a batch was queued."""
+    return Told(
+        202,
+        {"batchId": batch_id, "batchUrl": f"{ask.base}/batches/{batch_id}"},
+        effect="queued",
+        effect_at=at + world.behaviour.batch_delay_seconds,
+        target=batch_id,
+    )
 
 
 def must(world: World, batch_id: str) -> Record:
@@ -63,26 +69,25 @@ def work_through(world: World, batch_id: str, at: float) -> None:
     if batch["status"] != QUEUED:
         return
     before = len(world.cases)
-    succeeded: list[Record] = []
+    done: list[Registered] = []
     failed: list[Record] = []
-    for item in batch["_items"] or []:
+    for item in world.items_of_batch.get(batch_id, []):
         try:
-            succeeded.append(REGISTRARS[batch["type"]](world, batch, item, at))
+            done.append(_register(world, batch, item, at))
         except ItemFailed as exc:
             failed.append(_failed(item, exc))
-    finish(world, batch_id, {"succeeded": succeeded, "failed": failed}, at)
-    opened = {key for _, key in world.cases.walk(before - 1)}
-    for case_id in dict.fromkeys(item["caseId"] for item in succeeded):
-        if case_id in opened:
-            cases.say_created(world, case_id, at)
-        else:
-            cases.close_when_paid(world, case_id, at)
+    finish(world, batch_id, {"succeeded": [one.shown for one in done], "failed": failed}, at)
+    if batch["type"] == "INVOICE":
+        _say_cases(world, done, before, at)
+    else:
+        _move_amounts(world, done, at)
 
 
 def finish(world: World, batch_id: str, result: Record, at: float) -> None:
     """Give a batch its result and say BATCH_COMPLETED."""
     status = result.get("status") or _status(result["succeeded"], result["failed"])
     ended = {**result, "status": status, "finishedAt": moment(at)}
+    world.items_of_batch.pop(batch_id, None)
     batch = world.batches.change(batch_id, at, ended)
     told = {member: batch[member] for member in ("batchId", "organizationId", "status")}
     world.say(BATCH_COMPLETED, told, at)
@@ -91,6 +96,28 @@ def finish(world: World, batch_id: str, result: Record, at: float) -> None:
 def show(batch: Record) -> Record:
     """Show a batch as its endpoint does."""
     return {k: v for k, v in batch.items() if not k.startswith("_")}
+
+
+def _register(world: World, batch: Record, item: Any, at: float) -> Registered:
+    if world.happens(world.behaviour.item_failure_rate):
+        raise ItemFailed("REFUSED", "refused by chance", "")
+    return REGISTRARS[batch["type"]](world, batch, item, at)
+
+
+def _say_cases(world: World, done: list[Registered], before: int, at: float) -> None:
+    opened = {key for _, key in world.cases.walk(before - 1)}
+    for case_id in dict.fromkeys(one.shown["caseId"] for one in done):
+        if case_id in opened:
+            cases.say_created(world, case_id, at)
+        else:
+            cases.close_when_paid(world, case_id, at)
+
+
+def _move_amounts(world: World, done: list[Registered], at: float) -> None:
+    promised = [one.move for one in done if one.move]
+    world.agenda.add(
+        at + world.behaviour.amount_delay_seconds, lambda when: moves.keep(world, promised, when)
+    )
 
 
 def _status(succeeded: list[Record], failed: list[Record]) -> str:

@@ -39,13 +39,10 @@ def open_case(world: World, given: Record, at: float) -> Record:
         "caseNumber": number,
         "registeredAt": moment(at),
         "caseToken": new_id(),
-        "_invoices": (),
+        "_held": 0,
     }
+    case["_customers"] = tuple(person.get("customerNumber") for person in case["debtors"])
     world.cases.add(case["caseId"], at, case)
-    world.case_of_number[str(number)] = case["caseId"]
-    for person in case["debtors"]:
-        owner = (case["organizationId"], str(person.get("customerNumber")))
-        world.cases_of_customer[owner].append(case["caseId"])
     return case
 
 
@@ -69,9 +66,14 @@ def add_invoice(world: World, case_id: str, given: Record, at: float) -> Record:
     """Register an invoice in a case and return it; say nothing yet."""
     case = must(world, case_id)
     invoice = invoices.register(world, case, given, at)
-    held = (*case["_invoices"], invoice["invoiceId"])
-    world.cases.change(case_id, at, {"_invoices": held})
+    world.invoices_of_case[case_id].append(invoice["invoiceId"])
+    world.cases.change(case_id, at, {"_held": case["_held"] + 1})
     return invoice
+
+
+def held(world: World, case: Record) -> list[str]:
+    """Return the ids of the invoices that a version of a case holds."""
+    return world.invoices_of_case[case["caseId"]][: case["_held"]]
 
 
 def must(world: World, case_id: str) -> Record:
@@ -104,7 +106,7 @@ def store(world: World, case_id: str, changes: Record, at: float) -> list[str]:
 def close_when_paid(world: World, case_id: str, at: float) -> None:
     """Say that amounts changed; close the case when nothing remains."""
     case = must(world, case_id)
-    left = [(world.invoices.now(i) or {}).get("remainingAmount") for i in case["_invoices"]]
+    left = [(world.invoices.now(i) or {}).get("remainingAmount") for i in held(world, case)]
     changed = ["invoices"]
     if not any(left) and case["status"] != CLOSED:
         world.cases.change(case_id, at, {"status": CLOSED, "closedAt": moment(at)})
@@ -114,13 +116,13 @@ def close_when_paid(world: World, case_id: str, at: float) -> None:
 
 def say_created(world: World, case_id: str, at: float) -> None:
     """Publish that a case was opened."""
-    world.say(CASE_CREATED, _told(must(world, case_id)), at)
+    world.say(CASE_CREATED, _told(world, must(world, case_id)), at)
 
 
 def say_updated(world: World, case_id: str, members: list[str], at: float) -> None:
     """Publish that parts of a case changed."""
     fields = list(dict.fromkeys(FIELDS.get(member, member) for member in members))
-    world.say(CASE_UPDATED, {**_told(must(world, case_id)), "fields": fields}, at)
+    world.say(CASE_UPDATED, {**_told(world, must(world, case_id)), "fields": fields}, at)
 
 
 def show(world: World, case_id: str, horizon: float | None) -> Record | None:
@@ -128,13 +130,13 @@ def show(world: World, case_id: str, horizon: float | None) -> Record | None:
     case = world.cases.seen(case_id, horizon)
     if case is None:
         return None
-    seen = (world.invoices.seen(i, horizon) for i in case["_invoices"])
+    seen = (world.invoices.seen(i, horizon) for i in held(world, case))
     shown: dict[str, Any] = {k: v for k, v in case.items() if not k.startswith("_")}
     shown["invoices"] = [invoices.in_case(invoice) for invoice in seen if invoice]
     return shown
 
 
-def _told(case: Record) -> Record:
+def _told(world: World, case: Record) -> Record:
     """Return a case event's data: its number is a string here, and there is no amount."""
     return {
         "organizationId": case["organizationId"],
@@ -142,5 +144,5 @@ def _told(case: Record) -> Record:
         "caseNumber": str(case["caseNumber"]),
         "type": case["type"],
         "status": case["status"],
-        "invoices": list(case["_invoices"]),
+        "invoices": held(world, case),
     }

@@ -40,7 +40,7 @@ def update_case(world: World, given: Record) -> Record:
     now, wanted = world.clock(), dict(given)
     case_id, patches = wanted.pop("caseId"), wanted.pop("invoices", [])
     is_told = wanted.pop("webhook", True)
-    held = cases.must(world, case_id)["_invoices"]
+    held = cases.held(world, cases.must(world, case_id))
     ready = [invoices.with_amounts(patch) for patch in patches]
     for patch in ready:
         if patch.get("invoiceId") not in held:

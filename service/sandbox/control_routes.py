@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.sandbox import control, knobs
-from service.sandbox.api import Json
+from service.sandbox.answers import Json
 from service.sandbox.control import Command
 from service.sandbox.errors import Refused, SandboxError
 from service.sandbox.wire import loads

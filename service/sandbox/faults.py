@@ -11,6 +11,10 @@ from typing import Any
 from service.sandbox.wire import without_decimals
 
 ANY = "*"
+GATEWAY_ERRORS = (502, 503)
+#: An error in the assumed shape; a proxy's page; nothing; JSON that breaks off; the shape again,
+#: with the caller's own body in its message.
+BODIES = ("json", "html", "empty", "broken", "echo")
 
 
 @dataclass
@@ -23,8 +27,13 @@ class Fault:
 
     operation: str = ANY
     status: int | None = None
+    #: Reset the connection instead of answering.
     cut: bool = False
+    #: Reset it in the middle of the true answer's body: always after the effect.
+    cut_midway: bool = False
     after_effect: bool = False
+    #: One of BODIES; none given: `html` for 502 and 503, `json` for the others.
+    body: str | None = None
     #: Seconds, or a text such as an HTTP date, for the header Retry-After.
     retry_after: int | str | None = None
     delay_seconds: float = 0.0
@@ -34,20 +43,25 @@ class Fault:
     target: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a fault that would do nothing, and give the default of one strike."""
-        if self.cut and self.status is not None:
-            raise ValueError("a fault has a status or cuts the connection, not both")
-        if not (self.cut or self.status or self.delay_seconds):
-            raise ValueError("a fault needs a status, cut or delay_seconds")
-        if self.status is not None and not 400 <= self.status <= 599:
-            raise ValueError("a fault's status is an error: 400 to 599")
+        """Refuse a fault that would do nothing, and give the defaults."""
+        _check(self)
+        self.after_effect = self.after_effect or self.cut_midway
+        if self.body is None:
+            self.body = "html" if self.status in GATEWAY_ERRORS else "json"
         if self.times is None and self.rate is None:
             self.times = 1
 
     @property
+    def spoils(self) -> bool:
+        """Whether the caller does not get the true answer; else it is only late."""
+        return self.cut or self.cut_midway or self.status is not None
+
+    @property
     def label(self) -> str:
         """Name the fault in the record of calls."""
-        if not (self.cut or self.status):
+        if self.cut_midway:
+            return "cut midway"
+        if not self.spoils:
             return "slow"
         return f"{self.status or 'cut'} {'after' if self.after_effect else 'before'} effect"
 
@@ -91,6 +105,17 @@ def from_json(given: Mapping[str, Any]) -> Fault:
         return Fault(**without_decimals(given))
     except TypeError as exc:
         raise ValueError(f"not a fault: {exc}") from exc
+
+
+def _check(fault: Fault) -> None:
+    if sum((fault.cut, fault.cut_midway, fault.status is not None)) > 1:
+        raise ValueError("a fault has a status or cuts the connection, not both")
+    if not (fault.spoils or fault.delay_seconds):
+        raise ValueError("a fault needs a status, cut, cut_midway or delay_seconds")
+    if fault.status is not None and not 400 <= fault.status <= 599:
+        raise ValueError("a fault's status is an error: 400 to 599")
+    if fault.body is not None and (fault.status is None or fault.body not in BODIES):
+        raise ValueError(f"a fault with a status can have a body: {', '.join(BODIES)}")
 
 
 def _fits(fault: Fault, operation: str, target: str | None) -> bool:

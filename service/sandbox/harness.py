@@ -100,6 +100,10 @@ class Control:
         """Set `url`, `secret`, `prefix`."""
         return self._one(knobs.set_webhook, **members)
 
+    def health(self) -> Record:
+        """Say how many records there are, and how much was forgotten to save memory."""
+        return self._one(knobs.health)
+
     def expire_tokens(self) -> None:
         """Let every token given so far be worthless."""
         self._do(knobs.expire_tokens)

@@ -59,10 +59,6 @@ def register(world: World, case: Record, given: Record, at: float) -> Record:
         "registeredAt": moment(at),
     }
     world.invoices.add(invoice["invoiceId"], at, invoice)
-    for member in KEYS:
-        if invoice.get(member):
-            key = (invoice["organizationId"], member, invoice[member])
-            world.invoice_of_key.setdefault(key, invoice["invoiceId"])
     return invoice
 
 

@@ -1,4 +1,4 @@
-"""One item of a batch: an invoice, a payment or a correction, registered or failed.
+"""One item of a batch: an invoice, a payment or a correction, read, then registered or failed.
 
 [assumed]: the error codes, that an amount must be a JSON number, and that a case takes the type
 of its first invoice.
@@ -6,59 +6,100 @@ of its first invoice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from service.sandbox import cases, invoices
+from service.sandbox import cases, invoices, moves
 from service.sandbox.errors import ItemFailed, SandboxError
+from service.sandbox.moves import Move
 from service.sandbox.wire import Record, is_sane
 from service.sandbox.world import World
 
+KEPT = ("type", *invoices.KEYS, "currency", "invoiceDate", "dueDate", "description")
 
-def register_invoice(world: World, batch: Record, item: Any, at: float) -> Record:
-    """Register a submitted invoice in its debtor's case, or in a new one."""
+
+@dataclass(frozen=True)
+class Registered:
+    """What stands in a batch's succeeded[], and the amount that is to move."""
+
+    shown: Record
+    move: Move | None = None
+
+
+def read_invoice(item: Any) -> Record:
+    """Return an invoice as it is registered, without its case; ItemFailed when it is none."""
     given = _object(item)
     debtors = _objects(given, "debtors")
     if not debtors:
         raise ItemFailed("DEBTOR_MISSING", "an invoice needs a debtor", "debtors")
-    organization = batch["organizationId"]
     for member in invoices.KEYS:
         if not isinstance(given.get(member), str | None):
             raise ItemFailed("INVALID", f"{member} must be a string", member)
-        if given.get(member) and (organization, member, given[member]) in world.invoice_of_key:
-            raise ItemFailed("DUPLICATE", f"{member} is registered already", member)
     principal = _number(given, "originalInvoiceAmount")
-    case_id = _case_for(world, organization, given, at)
-    kept = ("type", *invoices.KEYS, "currency", "invoiceDate", "dueDate", "description")
-    draft = {member: given[member] for member in kept if given.get(member) is not None}
-    draft |= {
+    draft = {member: given[member] for member in KEPT if given.get(member) is not None}
+    return draft | {
         "originalAmount": principal,
         "remainingAmount": _remaining(given, principal),
-        "batchId": batch["batchId"],
         "_customerNumber": debtors[0].get("customerNumber"),
     }
-    return _succeeded(cases.add_invoice(world, case_id, draft, at))
 
 
-def register_payment(world: World, _batch: Record, item: Any, at: float) -> Record:
-    """Note that the debtor paid the creditor directly."""
+def read_payment(item: Any) -> Move:
+    """Return what a payment moves; ItemFailed when it is none."""
     given = _object(item)
     paid = _number(given, "amount")
     if paid <= 0:
         raise ItemFailed("INVALID", "a payment is more than nothing", "amount")
-    return _move(world, given, paid, "paidAmount", at)
+    return Move(str(given.get("invoiceId")), paid, "paidAmount")
 
 
-def register_correction(world: World, _batch: Record, item: Any, at: float) -> Record:
-    """Make a claim smaller, or larger when the amount is negative."""
+def read_correction(item: Any) -> Move:
+    """Return what a correction moves: it makes a claim smaller, or larger when it is negative."""
     given = _object(item)
-    return _move(world, given, _number(given, "amount"), "creditedAmount", at)
+    return Move(str(given.get("invoiceId")), _number(given, "amount"), "creditedAmount")
+
+
+def register_invoice(world: World, batch: Record, item: Any, at: float) -> Registered:
+    """Register a submitted invoice in its debtor's case, or in a new one."""
+    draft, organization = read_invoice(item), batch["organizationId"]
+    for member in invoices.KEYS:
+        if draft.get(member) and world.invoices.having(organization, member, draft[member]):
+            raise ItemFailed("DUPLICATE", f"{member} is registered already", member)
+    case_id = _case_for(world, organization, item, at)
+    draft["batchId"] = batch["batchId"]
+    return Registered(_succeeded(cases.add_invoice(world, case_id, draft, at)))
+
+
+def register_payment(world: World, _batch: Record, item: Any, _at: float) -> Registered:
+    """Note that the debtor paid the creditor directly."""
+    return _promised(world, read_payment(item))
+
+
+def register_correction(world: World, _batch: Record, item: Any, _at: float) -> Registered:
+    """Note a credit."""
+    return _promised(world, read_correction(item))
+
+
+#: Batch type -> how one of its items is read: ItemFailed names what cannot be.
+READERS: dict[str, Callable[[Any], object]] = {
+    "INVOICE": read_invoice,
+    "PAYMENT": read_payment,
+    "CORRECTION": read_correction,
+}
+#: Batch type -> how one of its items is registered.
+REGISTRARS: dict[str, Callable[[World, Record, Any, float], Registered]] = {
+    "INVOICE": register_invoice,
+    "PAYMENT": register_payment,
+    "CORRECTION": register_correction,
+}
 
 
 def _case_for(world: World, organization: str, given: Record, at: float) -> str:
     """Find the debtor's open case by customerNumber, or open one."""
     number = given["debtors"][0].get("customerNumber")
-    known = world.cases_of_customer.get((organization, str(number)), []) if number else []
+    known = world.cases.having(organization, "_customers", str(number)) if number else []
     for case_id in reversed(known):
         if cases.must(world, case_id)["status"] != cases.CLOSED:
             return case_id
@@ -80,12 +121,11 @@ def _remaining(given: Record, principal: Decimal) -> Decimal:
     return sum(amounts[1:], amounts[0]) if amounts else principal
 
 
-def _move(world: World, given: Record, by: Decimal, member: str, at: float) -> Record:
+def _promised(world: World, move: Move) -> Registered:
     try:
-        moved = invoices.lower(world, str(given.get("invoiceId")), by, member, at)
+        return Registered(_succeeded(moves.promise(world, move)), move)
     except SandboxError as exc:
         raise ItemFailed("NOT_POSSIBLE", str(exc), "amount") from exc
-    return _succeeded(moved)
 
 
 def _succeeded(invoice: Record) -> Record:

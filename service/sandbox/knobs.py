@@ -98,4 +98,10 @@ def health(world: World, _given: Record) -> Record:
     held = ("cases", "invoices", "batches", "settlements")
     counts = {name: len(getattr(world, name)) for name in held}
     target = shown_target(world.outbox.target)
-    return {"status": "ok", "now": world.clock(), "webhook": target, **counts}
+    forgotten = {
+        "calls": world.journal.forgotten_calls,
+        "bodies": world.journal.forgotten_bodies,
+        "deliveries": world.outbox.forgotten,
+    }
+    said = {"status": "ok", "now": world.clock(), "webhook": target, "forgotten": forgotten}
+    return said | counts

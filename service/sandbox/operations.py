@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.sandbox import reads
+from service.sandbox import legacy, reads
 from service.sandbox.steps import STEPS
 from service.sandbox.writes import Perform, step, submit
 
@@ -20,7 +20,8 @@ class Operation:
     method: str
     path: str
     perform: Perform
-    query: tuple[str, ...] = ()
+    #: The query members that it takes; None where nobody has read which.
+    query: tuple[str, ...] | None = ()
 
 
 _READS = (
@@ -78,7 +79,14 @@ _STEPS = tuple(
     Operation(name, "POST", f"{ORGANIZATION}/cases/{{caseId}}/{known.path}", step(name))
     for name, known in STEPS.items()
 )
-OPERATIONS = (*_READS, *_SUBMITS, *_STEPS)
+_LEGACY_BATCH = "/webapi/api/Batch"
+_LEGACY = (
+    Operation("LegacyBatch", "GET", _LEGACY_BATCH, legacy.list_batches, None),
+    Operation("CreateLegacyBatch", "POST", _LEGACY_BATCH, legacy.create_batch, ("senderid",)),
+    Operation("LegacyAttachment", "GET", "/webapi/api/Attachment", legacy.list_attachments, None),
+    Operation("LegacyPing", "GET", "/webapi/api/Ping", legacy.ping, None),
+)
+OPERATIONS = (*_READS, *_SUBMITS, *_STEPS, *_LEGACY)
 
 TOKEN = "Token"  # noqa: S105 - an operation's name
 UNKNOWN = "Unknown"

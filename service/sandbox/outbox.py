@@ -53,7 +53,8 @@ class Delivery:
     body: bytes
     key: str
     copy: int
-    #: recorded (no target), suppressed (webhooks off), waiting, delivered, given_up
+    #: recorded (no target), suppressed (webhooks off), lost (by chance), waiting, delivered,
+    #: given_up
     state: str = "waiting"
     attempts: list[dict[str, Any]] = field(default_factory=list)
     delivery_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -84,14 +85,17 @@ class Delivery:
 
 
 class Outbox:
-    """All deliveries ever made, and the door through which the courier gets them."""
+    """The deliveries, and the door through which the courier gets them."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, happens: Callable[[float], bool]) -> None:
         self.target = target
+        self._happens = happens
         #: Set while the app runs; without it deliveries are only recorded.
         self.carry: Callable[[Delivery], None] | None = None
         self._deliveries: dict[str, Delivery] = {}
         self._said = 0
+        #: How many deliveries are no longer known.
+        self.forgotten = 0
 
     def publish(self, event: str, data: Record, at: float, behaviour: Behaviour) -> str:
         """Say an event; return its id."""
@@ -99,11 +103,13 @@ class Outbox:
         key = str(uuid.uuid4())
         for copy in range(1, behaviour.duplicates + 1):
             delivery = Delivery(body["id"], word, dumps(body), key, copy)
-            self._deliveries[delivery.delivery_id] = delivery
-            if behaviour.webhooks_on:
-                self._hand_over(delivery)
-            else:
+            self._keep(delivery, behaviour.deliveries_kept)
+            if not behaviour.webhooks_on:
                 delivery.state = "suppressed"
+            elif self._happens(behaviour.webhook_loss_rate):
+                delivery.state = "lost"
+            else:
+                self._hand_over(delivery)
         return str(body["id"])
 
     def resend(self, delivery_id: str) -> Record:
@@ -123,6 +129,16 @@ class Outbox:
     def clear(self) -> None:
         """Forget all deliveries."""
         self._deliveries.clear()
+        self.forgotten = 0
+
+    def _keep(self, delivery: Delivery, most: int) -> None:
+        self._deliveries[delivery.delivery_id] = delivery
+        while len(self._deliveries) > most:
+            oldest = next(iter(self._deliveries.values()))
+            if oldest.state == "waiting":
+                break
+            del self._deliveries[oldest.delivery_id]
+            self.forgotten += 1
 
     def _hand_over(self, delivery: Delivery) -> None:
         if self.carry is None or self.target.url is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from service.sandbox import batches, cases, invoices
-from service.sandbox.asking import Ask, Told, after, matches, page, within
+from service.sandbox.asking import Ask, Told
 from service.sandbox.errors import Refused
+from service.sandbox.pages import after, matches, page, within
 from service.sandbox.tables import Table
 from service.sandbox.wire import Record
 from service.sandbox.world import World
@@ -19,9 +20,6 @@ def get_batch(world: World, ask: Ask) -> Told:
 
 def list_batches(world: World, ask: Ask) -> Told:
     """GetBatchesByOrganization; SubjectId as the invoice of an item is [assumed]."""
-    direction = ask.query.get("SortDirection", "ASC").upper()
-    if direction not in ("ASC", "DESC"):
-        raise Refused(400, "SortDirection is ASC or DESC")
     horizon = world.horizon()
 
     def show(key: str) -> Record | None:
@@ -31,14 +29,14 @@ def list_batches(world: World, ask: Ask) -> Told:
         filters = {"State": "status", "Type": "type", "IdempotencyKey": "_key"}
         return batches.show(batch) if matches(batch, ask, filters) else None
 
-    rows = world.batches.walk(after(ask), descending=direction == "DESC")
-    return page(world, ask, rows, show)
+    return page(world, ask, _batch_rows(world, ask), show)
 
 
 def _is_asked(batch: Record, ask: Ask) -> bool:
     subject = ask.query.get("SubjectId")
-    subjects = {item.get("invoiceId") for item in batch["succeeded"]}
-    return batch["organizationId"] == ask.organization and subject in {None, *subjects}
+    return batch["organizationId"] == ask.organization and (
+        subject is None or any(item.get("invoiceId") == subject for item in batch["succeeded"])
+    )
 
 
 def get_invoice(world: World, ask: Ask) -> Told:
@@ -73,8 +71,11 @@ def list_cases(world: World, ask: Ask) -> Told:
     horizon = world.horizon()
 
     def show(key: str) -> Record | None:
-        case = cases.show(world, key, horizon)
-        return case if case and _case_fits(case, ask) else None
+        case = world.cases.seen(key, horizon)
+        if case is None or not _case_fits(case, ask):
+            return None
+        shown = cases.show(world, key, horizon)
+        return shown if shown and _holds_asked(shown, ask) else None
 
     return page(world, ask, _case_rows(world, ask), show)
 
@@ -108,16 +109,20 @@ def _one(world: World, table: Table, ask: Ask) -> Record:
 def _case_fits(case: Record, ask: Ask) -> bool:
     query = ask.query
     customers = {person.get("customerNumber") for person in case["debtors"]}
-    sources = {invoice["uniqueSourceInvoiceId"] for invoice in case["invoices"]}
     filters = {"CaseNumber": "caseNumber", "Status": "status", "Type": "type"}
     return (
         case["organizationId"] == ask.organization
         and matches(case, ask, filters)
         and query.get("CustomerNumber") in {None, *customers}
-        and query.get("UniqueSourceInvoiceId") in {None, *sources}
         and within(case["registeredAt"], query.get("FromCreatedAt"), query.get("ToCreatedAt"))
         and _mentions(case, query.get("SearchTerm", ""))
     )
+
+
+def _holds_asked(shown: Record, ask: Ask) -> bool:
+    source = ask.query.get("UniqueSourceInvoiceId")
+    held = shown["invoices"]
+    return source is None or any(one["uniqueSourceInvoiceId"] == source for one in held)
 
 
 def _mentions(case: Record, term: str) -> bool:
@@ -125,28 +130,39 @@ def _mentions(case: Record, term: str) -> bool:
     return any(term.lower() in str(text).lower() for text in texts)
 
 
+def _batch_rows(world: World, ask: Ask) -> Iterable[tuple[int, str]]:
+    direction = ask.query.get("SortDirection", "ASC").upper()
+    if direction not in ("ASC", "DESC"):
+        raise Refused(400, "SortDirection is ASC or DESC")
+    is_down = direction == "DESC"
+    key = ask.query.get("IdempotencyKey")
+    if key is None:
+        return world.batches.walk(after(ask), descending=is_down)
+    found = world.batches.having(ask.organization or "", "_key", key)
+    return world.batches.pick(found, after(ask), descending=is_down)
+
+
 def _case_rows(world: World, ask: Ask) -> Iterable[tuple[int, str]]:
     """Narrow the cases by an index where a filter allows it; a full walk is the last resort."""
-    organization = ask.organization or ""
-    if "CaseNumber" in ask.query:
-        return world.cases.pick([world.case_of_number.get(ask.query["CaseNumber"], "")], after(ask))
-    if "CustomerNumber" in ask.query:
-        owner = (organization, ask.query["CustomerNumber"])
-        return world.cases.pick(world.cases_of_customer.get(owner, []), after(ask))
-    if "UniqueSourceInvoiceId" in ask.query:
-        source = (organization, "uniqueSourceInvoiceId", ask.query["UniqueSourceInvoiceId"])
-        invoice = world.invoices.now(world.invoice_of_key.get(source, ""))
-        return world.cases.pick([invoice["caseId"]] if invoice else [], after(ask))
-    return world.cases.walk(after(ask))
+    for name, member in (("CaseNumber", "caseNumber"), ("CustomerNumber", "_customers")):
+        if name in ask.query:
+            found = world.cases.having(ask.organization or "", member, ask.query[name])
+            return world.cases.pick(found, after(ask))
+    source = ask.query.get("UniqueSourceInvoiceId")
+    if source is None:
+        return world.cases.walk(after(ask))
+    held = world.invoices.having(ask.organization or "", "uniqueSourceInvoiceId", source)
+    found = [invoice["caseId"] for key in held if (invoice := world.invoices.now(key))]
+    return world.cases.pick(found, after(ask))
 
 
 def _invoice_rows(world: World, ask: Ask) -> Iterable[tuple[int, str]]:
-    organization = ask.organization or ""
     for name, member in (
         ("UniqueSourceInvoiceId", "uniqueSourceInvoiceId"),
         ("InvoiceNumber", "invoiceNumber"),
+        ("CustomerNumber", "_customerNumber"),
     ):
         if name in ask.query:
-            key = (organization, member, ask.query[name])
-            return world.invoices.pick([world.invoice_of_key.get(key, "")], after(ask))
+            found = world.invoices.having(ask.organization or "", member, ask.query[name])
+            return world.invoices.pick(found, after(ask))
     return world.invoices.walk(after(ask))

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.sandbox.api import CUT
+from service.sandbox.answers import CUT
 from service.sandbox.app import create_app
 from service.sandbox.errors import SandboxError
 from service.sandbox.world import Setup, World

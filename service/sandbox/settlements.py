@@ -45,7 +45,7 @@ def settle(world: World, case_id: str, given: Record, at: float) -> Record:
 
 
 def _invoice(world: World, case: Record, invoice_id: str | None) -> Record:
-    held = [i for i in case["_invoices"] if invoice_id in (None, i)]
+    held = [i for i in cases.held(world, case) if invoice_id in (None, i)]
     found = world.invoices.now(held[0]) if held else None
     if found is None:
         raise SandboxError(f"case {case['caseId']} has no such invoice to settle")

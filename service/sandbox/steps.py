@@ -2,8 +2,9 @@
 
 Whether a step fits is judged on the real present state with all promised changes applied in
 order, never on the lagged one. [assumed]: that a second pause, or a resume of a running case,
-is a 409; that a closed case answers 422; every value that is not OPEN, PAUSED or
-DEBT_COLLECTION_LIST_MANUAL.
+is a 409 (a knob makes it a 202 without effect); that a closed case answers 422; every value that
+is not OPEN, PAUSED or DEBT_COLLECTION_LIST_MANUAL; what accepting or rejecting a list or an
+eviction changes in the case.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Step:
     changes: Record = field(default_factory=dict)
     needs: tuple[str, str] | None = None
     refuses: tuple[str, str] | None = None
+    #: The subStatus that it ends, where the case has it; it fits without, too.
+    ends: str | None = None
 
 
 STEPS = {
@@ -49,20 +52,33 @@ STEPS = {
         {"subStatus": "DEBT_COLLECTION_LIST_REJECTED"},
         needs=("subStatus", MANUAL_LIST),
     ),
-    "AcceptEvictionRequest": Step("eviction-request/accept", "accepted"),
-    "RejectEvictionRequest": Step("eviction-request/reject", "rejected"),
-    "AcceptEvictionConfirmation": Step("eviction-confirmation/accept", "accepted"),
-    "RejectEvictionConfirmation": Step("eviction-confirmation/reject", "rejected"),
+    "AcceptEvictionRequest": Step("eviction-request/accept", "accepted", ends="EVICTION_REQUEST"),
+    "RejectEvictionRequest": Step("eviction-request/reject", "rejected", ends="EVICTION_REQUEST"),
+    "AcceptEvictionConfirmation": Step(
+        "eviction-confirmation/accept", "accepted", ends="EVICTION_CONFIRMATION"
+    ),
+    "RejectEvictionConfirmation": Step(
+        "eviction-confirmation/reject", "rejected", ends="EVICTION_CONFIRMATION"
+    ),
 }
+#: Of these a repetition changes nothing, so that Amili may as well answer 202.
+LEVELS = (STEPS["PauseCase"], STEPS["ResumeCase"])
 
 
-def take(world: World, case_id: str, step: Step, at: float) -> float:
-    """Promise a step, or refuse it; return the time at which it takes effect."""
-    refuse_unfit(expected(world, case_id), step)
+def take(world: World, case_id: str, step: Step, at: float) -> float | None:
+    """Promise a step, or refuse it; return the time of its effect, None when it has none."""
+    case = expected(world, case_id)
+    is_so_already = step in LEVELS and _misfit(case, step) is not None
+    if is_so_already and case["status"] != cases.CLOSED and not world.behaviour.repeats_conflict:
+        return None
+    refuse_unfit(case, step)
+    changes = step.changes
+    if step.ends and case["subStatus"] == step.ends:
+        changes = {"subStatus": None}
     promised = world.promised[case_id]
     # A promise never overtakes an earlier one, even when the delay was shortened meanwhile.
     due = max([at + world.behaviour.effect_delay_seconds, *(when for when, _ in promised)])
-    promised.append((due, step.changes))
+    promised.append((due, changes))
     world.agenda.add(due, lambda when: _keep_promise(world, case_id, when))
     world.agenda.advance(at)
     return due
@@ -80,10 +96,17 @@ def refuse_unfit(case: Record, step: Step) -> None:
     """Raise Refused when the step does not fit the case."""
     if case["status"] == cases.CLOSED:
         raise Refused(422, "the case is closed")
+    misfit = _misfit(case, step)
+    if misfit:
+        raise Refused(409, misfit)
+
+
+def _misfit(case: Record, step: Step) -> str | None:
     if step.refuses and case[step.refuses[0]] == step.refuses[1]:
-        raise Refused(409, f"the case is {step.effect} already")
+        return f"the case is {step.effect} already"
     if step.needs and case[step.needs[0]] != step.needs[1]:
-        raise Refused(409, f"{step.needs[0]} is not {step.needs[1]}")
+        return f"{step.needs[0]} is not {step.needs[1]}"
+    return None
 
 
 def _keep_promise(world: World, case_id: str, at: float) -> None:

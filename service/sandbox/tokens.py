@@ -11,13 +11,12 @@ from urllib.parse import parse_qs
 class Tokens:
     """The client that is let in, and the tokens that it was given."""
 
-    def __init__(self, client_id: str, client_secret: str, seconds: int) -> None:
+    def __init__(self, client_id: str, client_secret: str) -> None:
         self._client = (client_id, client_secret)
-        self._seconds = seconds
         self._expiry: dict[str, float] = {}
 
-    def grant(self, form: bytes, now: float) -> tuple[int, dict[str, Any]]:
-        """Answer a token request; the shape of its errors is OAuth 2.0's [assumed]."""
+    def grant(self, form: bytes, now: float, seconds: int) -> tuple[int, dict[str, Any]]:
+        """Answer a request for a token that lives so long; errors are OAuth 2.0's [assumed]."""
         fields = {k: v[0] for k, v in parse_qs(form.decode("latin-1"), encoding="utf-8").items()}
         if fields.get("grant_type") != "client_credentials":
             return 400, _error("unsupported_grant_type", "only client_credentials is known")
@@ -25,13 +24,13 @@ class Tokens:
         if not all(map(_same, given, self._client)):
             return 401, _error("invalid_client", "unknown client or wrong secret")
         token = secrets.token_urlsafe(24)
-        self._expiry[token] = now + self._seconds
+        self._expiry[token] = now + seconds
         return 200, {
             "access_token": token,
             "token_type": "Bearer",
             "not_before": int(now),
-            "expires_in": self._seconds,
-            "expires_on": int(now) + self._seconds,
+            "expires_in": seconds,
+            "expires_on": int(now) + seconds,
             "resource": "sandbox",
         }
 

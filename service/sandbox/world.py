@@ -10,12 +10,15 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TypedDict, Unpack
+from decimal import Decimal
+from typing import Any, TypedDict, Unpack
 
 from service.sandbox.agenda import Agenda
+from service.sandbox.asking import Told
 from service.sandbox.behaviour import Behaviour
 from service.sandbox.faults import Faults
 from service.sandbox.journal import Journal
+from service.sandbox.limits import Limit
 from service.sandbox.outbox import Outbox, Target
 from service.sandbox.tables import Table
 from service.sandbox.tokens import Tokens
@@ -30,7 +33,6 @@ class Setup(TypedDict, total=False):
 
     client_id: str
     client_secret: str
-    token_seconds: int
     webhook_url: str | None
     webhook_secret: str | None
     signature_prefix: str
@@ -44,16 +46,15 @@ class World:
     def __init__(self, **setup: Unpack[Setup]) -> None:
         self.clock = setup.get("clock", time.time)
         self.tokens = Tokens(
-            setup.get("client_id", "sandbox"),
-            setup.get("client_secret", "sandbox"),
-            setup.get("token_seconds", 3600),
+            setup.get("client_id", "sandbox"), setup.get("client_secret", "sandbox")
         )
         self.outbox = Outbox(
             Target(
                 setup.get("webhook_url"),
                 setup.get("webhook_secret"),
                 setup.get("signature_prefix", ""),
-            )
+            ),
+            self.happens,
         )
         #: Set while the app runs: drops the deliveries under way.
         self.on_reset: Callable[[], None] | None = None
@@ -73,14 +74,20 @@ class World:
         self.journal = Journal()
         self.faults = Faults()
         self.outbox.clear()
-        self.cases, self.invoices = Table(), Table()
-        self.batches, self.settlements = Table(), Table()
+        self.limit = Limit()
+        self.cases = Table("caseNumber", "_customers")
+        self.invoices = Table("invoiceNumber", "uniqueSourceInvoiceId", "_customerNumber")
+        self.batches, self.settlements = Table("_key"), Table()
+        #: The invoices of a case in the order in which they came; a case says how many it holds.
+        self.invoices_of_case: dict[str, list[str]] = defaultdict(list)
+        #: What a batch that is still queued has to work through.
+        self.items_of_batch: dict[str, list[Any]] = {}
+        #: (operation, path, idempotency key) -> what was answered first.
+        self.answered: dict[tuple[str, str, str], Told] = {}
         #: Changes that a 202 has promised and that are still to come, by case, in order.
         self.promised: dict[str, list[tuple[float, Record]]] = defaultdict(list)
-        self.case_of_number: dict[str, str] = {}
-        self.cases_of_customer: dict[tuple[str, str], list[str]] = defaultdict(list)
-        #: (organization, member, value) of invoiceNumber and uniqueSourceInvoiceId.
-        self.invoice_of_key: dict[tuple[str, str, str], str] = {}
+        #: What is promised to leave an invoice's remaining amount, by invoice.
+        self.reserved: dict[str, Decimal] = defaultdict(Decimal)
         # Begins anew with each start, so that a product which remembers is not confused.
         self._case_number = int(self.clock()) * 1000
 
@@ -94,6 +101,10 @@ class World:
         """Say as of when reads show the state; None is the present."""
         lag = self.behaviour.read_lag_seconds
         return self.clock() - lag if lag else None
+
+    def happens(self, rate: float) -> bool:
+        """Say whether something that strikes at a rate strikes now."""
+        return rate > 0 and self.chance.random() < rate
 
     def turn(self, behaviour: Behaviour) -> None:
         """Take a new behaviour; a new seed begins a new row of chances."""

@@ -7,7 +7,9 @@ from typing import Any
 
 from service.sandbox import batches, cases, steps
 from service.sandbox.asking import Ask, Told
-from service.sandbox.errors import Refused, SandboxError
+from service.sandbox.errors import ItemFailed, Refused, SandboxError
+from service.sandbox.items import READERS
+from service.sandbox.journal import NO_EFFECT
 from service.sandbox.wire import Record
 from service.sandbox.world import World
 
@@ -21,16 +23,12 @@ def submit(member: str, kind: str) -> Perform:
         items = _object(ask).get(member)
         if not isinstance(items, list) or not items:
             raise Refused(400, f"{member} must be a list that is not empty")
+        if world.behaviour.refuses_invalid_submissions:
+            _refuse_unreadable(member, kind, items)
         now = world.clock()
         given = {"type": kind, "organizationId": ask.organization, "_key": ask.key}
         batch_id = batches.queue(world, given, items, now)["batchId"]
-        return Told(
-            202,
-            {"batchId": batch_id, "batchUrl": f"{ask.base}/batches/{batch_id}"},
-            effect="queued",
-            effect_at=now + world.behaviour.batch_delay_seconds,
-            target=batch_id,
-        )
+        return batches.taken(world, ask, batch_id, now)
 
     return perform
 
@@ -44,9 +42,21 @@ def step(name: str) -> Perform:
         if ask.raw:
             _check_reason(_object(ask))
         due = steps.take(world, case["caseId"], asked, world.clock())
-        return Told(202, effect=asked.effect, effect_at=due)
+        return Told(202, effect=NO_EFFECT if due is None else asked.effect, effect_at=due)
 
     return perform
+
+
+def _refuse_unreadable(member: str, kind: str, items: list[Any]) -> None:
+    wrong = []
+    for number, item in enumerate(items):
+        try:
+            READERS[kind](item)
+        except ItemFailed as exc:
+            field = f"{member}[{number}].{exc.error['field']}".rstrip(".")
+            wrong.append({**exc.error, "field": field})
+    if wrong:
+        raise Refused(422, f"{member} cannot be read", wrong)
 
 
 def _case(world: World, ask: Ask) -> Record:
