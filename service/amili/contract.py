@@ -1,28 +1,21 @@
 """What is only assumed about Amili, in one place, and the hosts that are known.
 
-Each [assumed] value can be replaced by an environment variable: its name in
-upper case after `AMILI_`. Nothing is read at import time.
+Each [assumed] value can be replaced by an environment variable, its name in upper
+case after `AMILI_`, or by a line of the settings file. Nothing is read at import time.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service import settings
+from service.amili.schemes import Scheme
 from service.errors import ConfigError
 
 PREFIX = "AMILI_"
-Scheme = Literal[
-    "hmac-sha256-hex",
-    "hmac-sha512-hex",
-    "hmac-sha256-base64",
-    "hmac-sha512-base64",
-    "timestamped",
-    "standard-webhooks",
-]
 Environment = Literal["sandbox", "staging", "production"]
 #: The operations on a case whose names are known [seed, doc] and whose paths are assumed.
 CaseOperation = Literal[
@@ -63,10 +56,23 @@ def _documented(default: Any, words: str, **bounds: Any) -> Any:
     return Field(default, description=f"[doc] {words}", **bounds)
 
 
-def _case_path(path: str) -> str:
-    """Check that a path template names exactly the organization and the case."""
+def _path(path: str) -> str:
+    """Check that a text can stand in a URL after the host."""
     if not path.startswith("/") or not set(path).isdisjoint("?# \\"):
         raise ValueError("must start with / and have no query, fragment or space")
+    return path
+
+
+def _plain_path(path: str) -> str:
+    """Check a path that names nothing."""
+    if not set(_path(path)).isdisjoint("{}"):
+        raise ValueError("must not contain { or }")
+    return path
+
+
+def _case_path(path: str) -> str:
+    """Check that a path template names exactly the organization and the case."""
+    _path(path)
     rest = path.replace("{organizationId}", "").replace("{caseId}", "")
     once = len(path) - len(rest) == len("{organizationId}{caseId}")
     if not once or not set(rest).isdisjoint("{}"):
@@ -75,6 +81,8 @@ def _case_path(path: str) -> str:
 
 
 CasePath = Annotated[str, AfterValidator(_case_path)]
+PlainPath = Annotated[str, AfterValidator(_plain_path)]
+HttpUrl = Annotated[str | None, AfterValidator(settings.http_url)]
 
 
 class Contract(BaseSettings):
@@ -141,20 +149,50 @@ class Contract(BaseSettings):
     case_comment_member: str = _assumed(
         "comment", "Member of a case operation's body.", pattern=MEMBER_NAME
     )
+    payment_date_member: str = _assumed(
+        "paymentDate", "Member of a payment that is handed over.", pattern=MEMBER_NAME
+    )
+    payment_reference_member: str = _assumed(
+        "reference", "Member of a payment that is handed over.", pattern=MEMBER_NAME
+    )
+
+    legacy_base_url: HttpUrl = _assumed(
+        None, "Base of the legacy operations; unset: the API base, as of all others."
+    )
+    path_legacy_batch: PlainPath = _assumed(
+        "/webapi/api/Batch", "Below the legacy base; the path itself was read [seed, doc]."
+    )
+    path_legacy_attachment: PlainPath = _assumed(
+        "/webapi/api/Attachment", "Below the legacy base; that it is a GET is assumed, too."
+    )
+    path_legacy_ping: PlainPath = _assumed(
+        "/webapi/api/Ping", "Below the legacy base; that it is a GET was read [seed]."
+    )
 
     def case_path(self, operation: CaseOperation) -> str:
         """Name the path template of one case operation."""
-        template: str = getattr(self, f"path_{operation}")
+        return self.path(f"path_{operation}")
+
+    def path(self, field: str) -> str:
+        """Read the path template that stands in a field."""
+        template: str = getattr(self, field)
         return template
+
+    def payment_names(self) -> dict[str, str]:
+        """Map our names of a payment's assumed members to Amili's."""
+        return {
+            "paymentDate": self.payment_date_member,
+            "reference": self.payment_reference_member,
+        }
 
 
 def load(**given: Any) -> Contract:
-    """Read the contract from the environment; `given` values win.
+    """Read the contract from the environment and the settings file; `given` values win.
 
     Raises ConfigError with one line for each variable that is wrong.
     """
     try:
-        return Contract(_secrets_dir=os.environ.get(f"{PREFIX}SECRETS_DIR"), **given)
+        return Contract(**settings.sources(), **given)
     except ValidationError as exc:
         lines = (f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in exc.errors())
         raise ConfigError("\n".join(lines).replace(": Value error, ", ": ")) from exc

@@ -29,15 +29,14 @@ When = Annotated[
 ]
 
 
-class Resource(BaseModel):
-    """A record of Amili's, unknown members included. Its repr tells ids and status only."""
+class Record(BaseModel):
+    """What goes between Amili and us, unknown members included. Its repr tells ids and status."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         extra="allow",
         frozen=True,
-        coerce_numbers_to_str=True,
         hide_input_in_errors=True,
     )
 
@@ -50,9 +49,23 @@ class Resource(BaseModel):
     __str__ = BaseModel.__repr__
 
 
+class Resource(Record):
+    """A record that is read from Amili: a number where a text belongs is read as text."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched(Generic[T]):
     """A record and its JSON text: ASCII, each number with the value and scale that it had."""
 
     value: T
+    raw: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """An answer whose form nobody has read: its JSON value, None when it is none, and its text."""
+
+    value: Any = field(repr=False)
     raw: str = field(repr=False)

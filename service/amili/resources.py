@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
-from service.amili.record import Fetched, Money, Resource, Text, When
+from service.amili.record import Fetched, Money, Resource, Text, Unread, When
 from service.amili.texts import decode, encode
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Organization",
     "Resource",
     "Settlement",
+    "Unread",
     "decode",
     "encode",
 ]

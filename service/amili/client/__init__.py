@@ -5,8 +5,28 @@ settings, telemetry, redis and errors. Nobody outside catches an aiohttp error:
 whatever goes wrong leaves as a `ProviderError`.
 """
 
-from service.amili.client.arguments import CaseFilter, CaseTarget, Remark
+from service.amili.client.arguments import (
+    BatchFilter,
+    CaseFilter,
+    CaseTarget,
+    InvoiceFilter,
+    Remark,
+    SettlementFilter,
+)
+from service.amili.client.gate import open_gate
 from service.amili.client.operations import AmiliClient
+from service.amili.client.purposes import Purpose
 from service.amili.client.tokens import TokenKeeper
 
-__all__ = ["AmiliClient", "CaseFilter", "CaseTarget", "Remark", "TokenKeeper"]
+__all__ = [
+    "AmiliClient",
+    "BatchFilter",
+    "CaseFilter",
+    "CaseTarget",
+    "InvoiceFilter",
+    "Purpose",
+    "Remark",
+    "SettlementFilter",
+    "TokenKeeper",
+    "open_gate",
+]

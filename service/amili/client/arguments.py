@@ -1,9 +1,36 @@
-"""Arguments of operations that have many."""
+"""Arguments of operations that have many: filters of lists, and what is common to calls.
+
+Each filter is a parameter of the query in snake case; None leaves it out. Times and dates are
+text as Amili writes them. What names a person stays out of URLs: ids and numbers only.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypedDict
+
+
+class BatchFilter(TypedDict, total=False):
+    """Filters of GetBatchesByOrganization [doc]; `sort_direction`: ASC or DESC [assumed]."""
+
+    state: str | None
+    type: str | None
+    subject_id: str | None
+    idempotency_key: str | None
+    page_size: int | None
+    sort_direction: str | None
+
+
+class InvoiceFilter(TypedDict, total=False):
+    """Filters of GetInvoicesByOrganization [doc]; Amili chooses the size of a page."""
+
+    status: str | None
+    type: str | None
+    invoice_number: str | None
+    unique_source_invoice_id: str | None
+    customer_number: str | None
+    from_: str | None
+    to: str | None
 
 
 class CaseFilter(TypedDict, total=False):
@@ -22,6 +49,14 @@ class CaseFilter(TypedDict, total=False):
     page_size: int | None
 
 
+class SettlementFilter(TypedDict, total=False):
+    """Filters of GetSettlements [doc]; dates as text, `2026-12-31`."""
+
+    from_date: str | None
+    to_date: str | None
+    page_size: int | None
+
+
 class CaseTarget(NamedTuple):
     """The case that an operation is for."""
 
@@ -35,3 +70,12 @@ class Remark:
 
     reason: str | None = None
     comment: str | None = field(default=None, repr=False)
+
+
+class Said(TypedDict, total=False):
+    """What may go with an operation on a case: the remark, and until when it may be sent."""
+
+    reason: str | None
+    comment: str | None
+    #: A moment of `time.monotonic()` after which it is not sent any more.
+    not_after: float | None

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from service.amili.client.wire import Answer
-from service.amili.resources import Fetched, Resource
-from service.amili.texts import decode, encode
+from service.amili.resources import Fetched, Resource, Unread
+from service.amili.texts import decode, encode, storable
 from service.errors import ContractBroken
 
 T = TypeVar("T", bound=Resource)
@@ -37,6 +37,15 @@ def read_list(operation: str, answer: Answer, kind: type[T]) -> tuple[list[Fetch
     token = summary.get("nextPageToken") if isinstance(summary, dict) else None
     records = [_record(operation, answer, kind, each) for each in data]
     return records, str(token) if token not in (None, "") else None
+
+
+def read_anything(answer: Answer) -> Unread:
+    """Read an answer of which nobody knows the form: as JSON where it is, and as text."""
+    try:
+        value = decode(answer.body)
+        return Unread(value, encode(value))
+    except ValueError:
+        return Unread(None, storable(answer.body.decode("utf-8", "replace")))
 
 
 def _envelope(operation: str, answer: Answer) -> dict[str, Any]:

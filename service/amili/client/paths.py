@@ -1,7 +1,4 @@
-"""Paths of the documented reads [doc], and how ids are put into any path. Pure.
-
-The paths of case operations are assumed: they stand in `service.amili.contract`.
-"""
+"""How ids are put into a path. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +7,6 @@ from urllib.parse import quote
 
 from service.errors import Invalid
 
-BATCH = "/orgs/{organizationId}/batches/{batchId}"
-LEGACY_BATCH = "/batches/{batchId}"
-INVOICE = "/orgs/{organizationId}/invoices/{invoiceId}"
-CASES = "/orgs/{organizationId}/cases"
-SETTLEMENT = "/orgs/{organizationId}/settlements/{settlementId}"
 LONGEST_ID = 200
 
 

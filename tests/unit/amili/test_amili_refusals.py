@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.amili.client.envelopes import read_list, read_one
-from service.amili.client.paths import BATCH, fill
+from service.amili.client.paths import fill
 from service.amili.client.redaction import redact
 from service.amili.client.refusals import ERRORS, error_class, refusal, retry_after
 from service.amili.client.retries import retry_wait
@@ -29,6 +29,7 @@ from service.errors import (
 )
 
 NOW = 1_776_000_000.0
+BATCH = "/orgs/{organizationId}/batches/{batchId}"
 DOCUMENTED = {400, 401, 403, 404, 409, 422, 423, 429, 500, 501, 502, 503}
 
 
