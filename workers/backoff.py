@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 
-from service.errors import ContractBroken, NotYet, ProviderError, ProviderRefused
+from service.errors import CircuitOpen, ContractBroken, NotYet, ProviderError, ProviderRefused
 
 FIRST_SECONDS = 1.0
 LONGEST_SECONDS = 900.0
@@ -25,8 +25,10 @@ def wait(error: Exception, failures: int, chance: random.Random) -> timedelta:
     """Return how long to wait after `failures` failures in a row."""
     told = getattr(error, "retry_after", None)
     if told is not None:
-        # Everybody is told the same: spread them a little.
-        return timedelta(seconds=float(told) + chance.uniform(0, 1))
+        # Everybody is told the same: spread them a little. Who finds a breaker open need not be
+        # spread, it lets one at a time through; and a pause is to leave soon after it closes.
+        spread = SHORTEST_SECONDS if isinstance(error, CircuitOpen) else 1.0
+        return timedelta(seconds=float(told) + chance.uniform(0, spread))
     longest = LONGEST_SECONDS if counts(error) else LONGEST_AWAY_SECONDS
     bound = min(longest, FIRST_SECONDS * 2.0 ** min(failures, 20))
     return timedelta(seconds=max(SHORTEST_SECONDS, chance.uniform(0, bound)))

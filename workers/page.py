@@ -12,14 +12,15 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from service.amili.gate_key import gate_key
 from service.errors import ConfigError
-from service.inbox.counting import with_backlog
+from service.inbox.counting import with_backlog, with_gate
 from service.inbox.stream import Stream
 from service.redis import connect
 from service.settings import Settings
 from service.store.counting import Counter
 from service.store.database import Database
-from service.telemetry.metrics import CONTENT_TYPE, Metrics
+from service.telemetry.metrics import CONTENT_TYPE, Metrics, Snapshot
 from workers.supervisor import Supervisor
 
 Start = Callable[[str, list[tuple[str, str]]], Any]
@@ -42,12 +43,16 @@ def serve_page(settings: Settings, supervisor: Supervisor) -> None:
     """Serve in the background. Raises ConfigError when the port is taken."""
     metrics = Metrics(settings.data_dir / "metrics", "supervisor")
     counter = Counter(Database(settings.sql_url, pool=1))
-    stream = Stream(connect(settings.redis_url), "page")
+    client, key = connect(settings.redis_url), gate_key(settings)
+    stream = Stream(client, "page")
+
+    def gauges() -> Snapshot:
+        return with_gate(with_backlog(counter.snapshot(), stream), client, key)
 
     def page(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/metrics":
             start("200 OK", [("Content-Type", CONTENT_TYPE)])
-            return [metrics.page(lambda: with_backlog(counter.snapshot(), stream))]
+            return [metrics.page(gauges)]
         if environ["PATH_INFO"] == "/livez":
             status = "200 OK" if supervisor.is_alive else "503 Service Unavailable"
             start(status, [("Content-Type", "text/plain")])

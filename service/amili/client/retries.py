@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from service.errors import ProviderBusy, ProviderError, ProviderUnreachable
+from service.errors import CircuitOpen, ProviderBusy, ProviderError, ProviderUnreachable
 
 #: A GET is sent at most this often, a 401's refresh not counted.
 GET_TRIES = 3
@@ -18,7 +18,7 @@ def retry_wait(method: str, error: ProviderError, tries: int) -> float | None:
 
     What changes something at Amili is repeated only when it provably was not sent.
     """
-    if not isinstance(error, ProviderUnreachable | ProviderBusy):
+    if isinstance(error, CircuitOpen) or not isinstance(error, ProviderUnreachable | ProviderBusy):
         return None
     if method != "GET":
         unsent = isinstance(error, ProviderUnreachable) and not error.may_have_happened

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from types import TracebackType
 
 import aiohttp
 
+from service.amili.client.gate import Gate
+from service.amili.client.gate_slots import Slots
+from service.amili.client.gate_verdicts import Shown
+from service.amili.client.gate_words import Permit
+from service.amili.client.purposes import Purpose
 from service.amili.client.refusals import refusal
 from service.amili.client.retries import retry_wait
 from service.amili.client.tokens import TokenKeeper
@@ -19,19 +25,28 @@ from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
 UNAUTHORIZED = 401
+#: Nobody waits for these: they wait longer for their turn, in time-outs of a call.
+UNHURRIED = (Purpose.RECONCILE, Purpose.BACKFILL)
+UNHURRIED_TIMES = 6
 
 
 class Transport:
     """One HTTP session to Amili; an async context manager."""
 
     def __init__(
-        self, settings: Settings, contract: Contract, metrics: Metrics, tokens: TokenKeeper
+        self,
+        settings: Settings,
+        contract: Contract,
+        metrics: Metrics,
+        tokens: TokenKeeper,
+        gate: Gate | None = None,
     ) -> None:
         self._timeout = settings.api_timeout_seconds
-        self._slots = asyncio.Semaphore(settings.api_concurrency)
+        self._slots = Slots(settings.api_concurrency)
         self._request_id_header = contract.request_id_header
         self._metrics = metrics
         self._tokens = tokens
+        self._gate = gate
         self._wire: Wire | None = None
 
     async def __aenter__(self) -> Transport:
@@ -55,29 +70,51 @@ class Transport:
     async def call(self, request: Request) -> Answer:
         """Return the 2xx answer, or raise the error that the last try ended with.
 
-        Takes at most twice the time-out, from the moment that a slot is free.
+        Takes at most three times the time-out, waiting for a slot not counted: once for the
+        leave to call (for what has time: six times), and twice from the moment that a slot is
+        free.
         """
-        async with self._slots:
-            deadline = time.monotonic() + 2 * self._timeout
-            tries = 0
-            while True:
-                tries += 1
-                try:
-                    return await self._try(request, deadline)
-                except ProviderError as error:
-                    wait = retry_wait(request.method, error, tries)
-                    if wait is None or time.monotonic() + wait >= deadline:
-                        raise
-                await asyncio.sleep(wait)
+        deadline, tries = math.inf, 0
+        while True:
+            tries += 1
+            permit, shown = await self._permit(request, deadline), Shown()
+            try:
+                async with self._slots.slot(request.purpose):
+                    deadline = min(deadline, time.monotonic() + 2 * self._timeout)
+                    return await self._permitted(request, permit, deadline, shown)
+            except ProviderError as error:
+                wait = retry_wait(request.method, error, tries)
+                is_crowded = self._gate is not None and self._gate.is_crowded
+                if wait is None or is_crowded or time.monotonic() + wait >= deadline:
+                    raise
+            finally:
+                if self._gate is not None and permit is not None:
+                    self._gate.tell(permit, shown.verdict, shown.wait, shown.about)
+            await asyncio.sleep(wait)
 
-    async def _try(self, request: Request, deadline: float) -> Answer:
+    async def _permit(self, request: Request, deadline: float) -> Permit | None:
+        """Wait for the leave to call, holding no slot: whoever is more urgent needs it."""
+        if self._gate is None:
+            return None
+        patience = self._left(request, deadline)
+        if request.purpose in UNHURRIED and deadline == math.inf:
+            patience *= UNHURRIED_TIMES
+        if request.not_after is not None:
+            patience = min(patience, request.not_after - time.monotonic())
+        return await self._gate.give(request.operation, request.purpose, patience)
+
+    async def _permitted(
+        self, request: Request, permit: Permit | None, deadline: float, shown: Shown
+    ) -> Answer:
         """Send the request; a token that is refused is renewed once."""
+        if self._gate is not None and permit is not None:
+            self._gate.demand_closed(request.operation, permit)
         token = await self._token(request, deadline)
-        answer = await self._send(request, token, deadline)
+        answer = await self._send(request, token, deadline, shown)
         if answer.status == UNAUTHORIZED:
             await self._tokens.invalidate(token)
             token = await self._token(request, deadline)
-            answer = await self._send(request, token, deadline)
+            answer = await self._send(request, token, deadline, shown)
         if not answer.is_success:
             raise refusal(request.operation, answer, now=time.time())
         return answer
@@ -90,9 +127,17 @@ class Transport:
         except TimeoutError:
             raise _too_late(request) from None
 
-    async def _send(self, request: Request, token: str, deadline: float) -> Answer:
+    async def _send(self, request: Request, token: str, deadline: float, shown: Shown) -> Answer:
         signed = replace(request, headers={**request.headers, "Authorization": f"Bearer {token}"})
-        return await self._open_wire().exchange(signed, timeout=self._left(request, deadline))
+        left = self._left(request, deadline)
+        shown.begin()
+        try:
+            answer = await self._open_wire().exchange(signed, timeout=left)
+        except ProviderError as error:
+            shown.by_error(error)
+            raise
+        shown.by_answer(request, answer, now=time.time())
+        return answer
 
     def _left(self, request: Request, deadline: float) -> float:
         now = time.monotonic()

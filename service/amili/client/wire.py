@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from yarl import URL
 
+from service.amili.client.purposes import Purpose
 from service.errors import ContractBroken, ProviderUnreachable
 from service.telemetry.metrics import Metrics
 
@@ -39,6 +40,8 @@ class Request:
     #: Not to be sent after this moment of `time.monotonic()`: whoever stood still may have
     #: been given up meanwhile.
     not_after: float | None = None
+    #: Who goes first when there is not time for all.
+    purpose: Purpose = Purpose.FETCH
 
 
 @dataclass(frozen=True, slots=True)
