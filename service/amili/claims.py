@@ -1,15 +1,17 @@
 """What the headers of a delivery claim: which signatures, over what, signed when. Pure.
 
-One reader for each scheme; a header that cannot be read raises SignatureError.
+One reader for each form; a header that cannot be read raises SignatureError.
 """
 
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from service.amili.contract import Contract
+from service.amili.schemes import Form, Recipe
 from service.errors import SignatureError
 
 Headers = Iterable[tuple[str, str]]
@@ -17,6 +19,12 @@ Headers = Iterable[tuple[str, str]]
 DIGEST_SIZES = {"sha256": 32, "sha512": 64}
 #: More digits than any time of this age of the world.
 TIME_DIGITS = 12
+#: What may stand before a digest: `sha256=`, `hmac-sha256:`, `v1=` and the like.
+PREFIXES = {
+    "sha256": re.compile(r"(?:(?:hmac[-_]?)?sha-?256|v[01])[=:,]", re.IGNORECASE),
+    "sha512": re.compile(r"(?:(?:hmac[-_]?)?sha-?512|v[01])[=:,]", re.IGNORECASE),
+}
+_FROM_URL = str.maketrans("-_", "+/")
 
 
 class Claim(NamedTuple):
@@ -44,33 +52,34 @@ def _one(headers: Headers, name: str) -> str:
     return found.strip()
 
 
-def _digest(text: str, algorithm: str, decode: Callable[[str], bytes]) -> bytes:
+def from_base64(text: str) -> bytes:
+    """Decode base64, of the URL's alphabet too, with its padding or without; else ValueError."""
+    return binascii.a2b_base64(text.translate(_FROM_URL) + "=" * (-len(text) % 4), strict_mode=True)
+
+
+DECODERS: dict[str, Callable[[str], bytes]] = {"hex": binascii.unhexlify, "base64": from_base64}
+
+
+def _digest(text: str, recipe: Recipe) -> bytes:
     try:
-        digest = decode(text)
+        digest = DECODERS[recipe.encoding](text)
     except ValueError:
         raise SignatureError("undecodable") from None
-    if len(digest) != DIGEST_SIZES[algorithm]:
+    if len(digest) != DIGEST_SIZES[recipe.algorithm]:
         raise SignatureError("undecodable")
     return digest
 
 
-def from_base64(text: str) -> bytes:
-    """Decode strict base64; ValueError when it is none."""
-    return binascii.a2b_base64(text, strict_mode=True)
+def _plain(headers: Headers, contract: Contract, recipe: Recipe) -> Claim:
+    """Read a header that is the digest, with or without `sha256=` before it."""
+    text = _one(headers, contract.signature_header)
+    prefix = PREFIXES[recipe.algorithm].match(text)
+    digest = _digest(text[prefix.end() :] if prefix else text, recipe)
+    return Claim(recipe.algorithm, (digest,))
 
 
-def _plain(algorithm: str, decode: Callable[[str], bytes]) -> Callable[[Headers, Contract], Claim]:
-    """Make the reader of a header that is the digest, with or without `sha256=` before it."""
-
-    def read(headers: Headers, contract: Contract) -> Claim:
-        text = _one(headers, contract.signature_header).removeprefix(f"{algorithm}=")
-        return Claim(algorithm, (_digest(text, algorithm, decode),))
-
-    return read
-
-
-def _timestamped(headers: Headers, contract: Contract) -> Claim:
-    """Read `t=1700000000,v1=<hex>`; several v1 are alternatives, other names are ignored."""
+def _timestamped(headers: Headers, contract: Contract, recipe: Recipe) -> Claim:
+    """Read `t=1700000000,v1=<digest>`; several v1 are alternatives, other names are ignored."""
     times: list[str] = []
     signatures: list[bytes] = []
     for part in _one(headers, contract.signature_header).split(","):
@@ -78,13 +87,13 @@ def _timestamped(headers: Headers, contract: Contract) -> Claim:
         if name == "t":
             times.append(value)
         elif name == "v1":
-            signatures.append(_digest(value, "sha256", binascii.unhexlify))
+            signatures.append(_digest(value, recipe))
     if len(times) != 1 or not signatures:
         raise SignatureError("undecodable")
-    return Claim("sha256", tuple(signatures), f"{times[0]}.".encode(), _time(times[0]))
+    return Claim(recipe.algorithm, tuple(signatures), f"{times[0]}.".encode(), _time(times[0]))
 
 
-def _standard(headers: Headers, contract: Contract) -> Claim:
+def _standard(headers: Headers, contract: Contract, recipe: Recipe) -> Claim:
     """Read the three headers of Standard Webhooks; several `v1,<base64>` are alternatives.
 
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
@@ -93,7 +102,7 @@ def _standard(headers: Headers, contract: Contract) -> Claim:
     message_id = _one(kept, contract.standard_id_header)
     at = _one(kept, contract.standard_timestamp_header)
     signatures = [
-        _digest(part.removeprefix("v1,"), "sha256", from_base64)
+        _digest(part.removeprefix("v1,"), recipe)
         for part in _one(kept, contract.standard_signature_header).split()
         if part.startswith("v1,")
     ]
@@ -108,11 +117,8 @@ def _time(text: str) -> int:
     return int(text)
 
 
-READERS: dict[str, Callable[[Headers, Contract], Claim]] = {
-    "hmac-sha256-hex": _plain("sha256", binascii.unhexlify),
-    "hmac-sha512-hex": _plain("sha512", binascii.unhexlify),
-    "hmac-sha256-base64": _plain("sha256", from_base64),
-    "hmac-sha512-base64": _plain("sha512", from_base64),
+READERS: dict[Form, Callable[[Headers, Contract, Recipe], Claim]] = {
+    "plain": _plain,
     "timestamped": _timestamped,
-    "standard-webhooks": _standard,
+    "standard": _standard,
 }

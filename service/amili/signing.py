@@ -1,7 +1,8 @@
-"""Signatures of deliveries: prove one, make one, find the scheme of one. Pure.
+"""Signatures of deliveries: prove one, make one. Pure.
 
-How Amili signs is [assumed]; `Contract.signature_scheme` names one of `SCHEMES`.
-`claims` reads the headers by scheme; everything after that is the same for all.
+How Amili signs is [assumed]; `Contract.signature_scheme` names one of `SCHEMES`. `claims`
+reads the headers by the scheme's form; everything after that is the same for all.
+`detecting` finds the scheme of a delivery.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import hmac
 from base64 import b64encode
 from collections.abc import Sequence
-from typing import get_args
 
-from service.amili.claims import READERS, Headers, from_base64
-from service.amili.contract import Contract, Scheme
+from service.amili.claims import DECODERS, READERS, Headers
+from service.amili.contract import Contract
+from service.amili.schemes import RECIPES, SCHEMES, Scheme
 from service.errors import ConfigError, SignatureError, StaleDelivery
 
-SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+__all__ = ["SCHEMES", "sign", "verify"]
+
 WHSEC = "whsec_"
 
 
@@ -29,7 +31,8 @@ def verify(
     """
     _check_secrets(secrets)
     scheme = contract.signature_scheme
-    claim = READERS[scheme](headers, contract)
+    recipe = RECIPES[scheme]
+    claim = READERS[recipe.form](headers, contract, recipe)
     message = claim.prefix + body
     matched = False
     for key in _keys(secrets, scheme):
@@ -45,45 +48,26 @@ def verify(
 def sign(
     body: bytes, secret: str, *, contract: Contract, now: float, message_id: str
 ) -> dict[str, str]:
-    """Make the headers with which `verify` accepts this body."""
+    """Make the headers with which `verify` accepts this body.
+
+    Raises ConfigError for a secret that the scheme cannot use.
+    """
     scheme = contract.signature_scheme
+    recipe = RECIPES[scheme]
     if not secret:
         raise ConfigError("a delivery cannot be signed with an empty secret")
     key = _keys((secret,), scheme)[0]
     at = str(int(now))
-    if scheme == "standard-webhooks":
-        digest = hmac.digest(key, f"{message_id}.{at}.".encode() + body, "sha256")
+    prefix = {"plain": "", "timestamped": f"{at}.", "standard": f"{message_id}.{at}."}[recipe.form]
+    digest = hmac.digest(key, prefix.encode() + body, recipe.algorithm)
+    text = digest.hex() if recipe.encoding == "hex" else b64encode(digest).decode()
+    if recipe.form == "standard":
         return {
             contract.standard_id_header: message_id,
             contract.standard_timestamp_header: at,
-            contract.standard_signature_header: f"v1,{b64encode(digest).decode()}",
+            contract.standard_signature_header: f"v1,{text}",
         }
-    if scheme == "timestamped":
-        digest = hmac.digest(key, f"{at}.".encode() + body, "sha256")
-        return {contract.signature_header: f"t={at},v1={digest.hex()}"}
-    algorithm, encoding = scheme.removeprefix("hmac-").split("-")
-    digest = hmac.digest(key, body, algorithm)
-    text = digest.hex() if encoding == "hex" else b64encode(digest).decode()
-    return {contract.signature_header: text}
-
-
-def detect(
-    headers: Headers, body: bytes, secrets: Sequence[str], *, contract: Contract
-) -> tuple[Scheme, ...]:
-    """Name the schemes that fit a captured delivery, whatever its age."""
-    _check_secrets(secrets)
-    kept = tuple(headers)
-    fitting: list[Scheme] = []
-    for scheme in SCHEMES:
-        tried = contract.model_copy(update={"signature_scheme": scheme})
-        try:
-            verify(kept, body, secrets, contract=tried, now=0)
-        except StaleDelivery:
-            pass
-        except (SignatureError, ConfigError):
-            continue
-        fitting.append(scheme)
-    return tuple(fitting)
+    return {contract.signature_header: text if not prefix else f"t={at},v1={text}"}
 
 
 def _check_secrets(secrets: Sequence[str]) -> None:
@@ -99,22 +83,34 @@ def _check_age(age: float, tolerance: float) -> None:
 
 
 def _keys(secrets: Sequence[str], scheme: Scheme) -> list[bytes]:
-    """Turn secrets into keys: their UTF-8, but Standard Webhooks writes keys in base64.
+    """Turn secrets into keys, as the scheme reads them.
 
-    There a secret without `whsec_` may be either, so both readings are keys.
+    Standard Webhooks writes keys in base64; there a secret without `whsec_` may be either,
+    so both readings are keys. Raises ConfigError for a secret that is not of its form.
     """
-    if scheme != "standard-webhooks":
+    reading = RECIPES[scheme].secret
+    if reading == "text":
         return [secret.encode() for secret in secrets]
-    keys = []
-    for secret in secrets:
-        try:
-            key = from_base64(secret.removeprefix(WHSEC))
-        except ValueError:
-            key = b""
-        if key:
-            keys.append(key)
-        elif secret.startswith(WHSEC):
-            raise ConfigError(f"AMILI_WEBHOOK_SECRETS: base64 must follow {WHSEC}")
-        if not secret.startswith(WHSEC):
-            keys.append(secret.encode())
-    return keys
+    if reading == "base64-or-text":
+        return [key for secret in secrets for key in _either(secret)]
+    return [_decoded(secret, reading, scheme) for secret in secrets]
+
+
+def _decoded(secret: str, reading: str, scheme: Scheme) -> bytes:
+    try:
+        key = DECODERS[reading](secret.removeprefix(WHSEC) if reading == "base64" else secret)
+    except ValueError:
+        key = b""
+    if not key:
+        raise ConfigError(f"AMILI_WEBHOOK_SECRETS: {scheme} needs secrets that are {reading}")
+    return key
+
+
+def _either(secret: str) -> list[bytes]:
+    if secret.startswith(WHSEC):
+        return [_decoded(secret, "base64", "standard-webhooks")]
+    try:
+        key = DECODERS["base64"](secret)
+    except ValueError:
+        key = b""
+    return [key, secret.encode()] if key else [secret.encode()]
