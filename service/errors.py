@@ -12,6 +12,7 @@
     │   └── NothingDurable          our fault: neither Redis nor the spool took it
     ├── ProviderError               carries operation, status, request_id, retryable, retry_after
     │   ├── ProviderUnreachable     retryable: no connection, time-out, 5xx
+    │   │   └── CircuitOpen         not even tried: it failed too often
     │   ├── ProviderBusy            retryable: 423, 429
     │   ├── ProviderDenied          401, 403: pages a human
     │   ├── ProviderRefused         final: the other 4xx, 501
@@ -19,6 +20,8 @@
     │   └── ContractBroken          an answer that our models cannot read
     ├── NotYet                      retryable: the event came before the fact it builds on
     ├── WorkerDied                  whoever worked on it is gone, again and again
+    ├── SubmissionRefused           a file or body is not fit to be sent: carries its problems
+    │   └── SubmissionChanged       it is not what was examined
     └── StoreError
         ├── RecordMissing
         ├── RecordChanged           a lease was lost: somebody else owns the row now
@@ -32,6 +35,9 @@ texts name operations, statuses and ids only.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class AmiliEventsError(Exception):
@@ -146,6 +152,12 @@ class ProviderUnreachable(ProviderError):
     may_have_happened = True
 
 
+class CircuitOpen(ProviderUnreachable):
+    """Amili failed too often; no call is made until it has been tried again."""
+
+    may_have_happened = False
+
+
 class ProviderBusy(ProviderError):
     """Amili asks us to wait."""
 
@@ -187,6 +199,22 @@ class NotYet(AmiliEventsError):
 
 class WorkerDied(AmiliEventsError):
     """The process that worked on this died every time."""
+
+
+# --- what is handed over -----------------------------------------------------
+
+
+class SubmissionRefused(AmiliEventsError):
+    """The file or body is not fit to be sent."""
+
+    def __init__(self, message: str | None = None, problems: Sequence[Any] = ()) -> None:
+        super().__init__(message or "\n".join(str(problem) for problem in problems))
+        #: What is wrong: a `service.submitting.problems.Problem` each.
+        self.problems: tuple[Any, ...] = tuple(problems)
+
+
+class SubmissionChanged(SubmissionRefused):
+    """The file changed after it was examined: nothing was sent, start again."""
 
 
 # --- our own state --------------------------------------------------------

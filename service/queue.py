@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import redis
-from rq import Queue
+from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
 QueueName = Literal["events", "actions"]
@@ -44,3 +44,12 @@ class Bells:
             description=name,
         )
         return True
+
+
+def listening(client: redis.Redis) -> dict[QueueName, int]:
+    """Count the workers of each queue whose heartbeat is not over."""
+    found: dict[QueueName, int] = dict.fromkeys(JOBS, 0)
+    for worker in Worker.all(connection=client, serializer=JSONSerializer):
+        for name in found:
+            found[name] += name in worker.queue_names()
+    return found

@@ -20,6 +20,7 @@ from service.errors import ConfigError
 
 #: What every room may meet and need not import redis-py for.
 RedisError = redis.RedisError
+Client = redis.Redis
 
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 3.0

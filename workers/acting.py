@@ -1,4 +1,4 @@
-"""One call to Amili for each planned action: ledger, call, ledger.
+"""One call to Amili for each planned action on a case: ledger, call, ledger.
 
 The row says `sent` before the call and what came of it after. A crash in between leaves
 `sent` with a lease that ends: the sweeper makes it `uncertain`, and reads decide.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -16,12 +17,13 @@ import structlog
 from service.amili.client import AmiliClient, CaseTarget, Remark
 from service.amili.contract import CaseOperation
 from service.domain import pausing
-from service.domain.actions import Action, ActionKind, ActionState
+from service.domain.actions import LEVEL, Action, ActionKind, ActionState
 from service.domain.entities import EntityKey, Kind, Nudge
 from service.domain.holds import active, codes
 from service.errors import Conflict, ProviderError, ProviderRefused
 from service.store import cases, decisions, entities, holds, ledger
 from service.store.database import Tx
+from service.store.ledger import Due
 from workers import backoff
 from workers.judging import level_decision, situation_of
 from workers.outcomes import Outcome
@@ -30,12 +32,17 @@ from workers.parts import Parts
 log = structlog.get_logger()
 
 #: What each kind of action is called at Amili.
-OPERATIONS: dict[ActionKind, CaseOperation] = {
+OPERATIONS: Mapping[ActionKind, CaseOperation] = {
     ActionKind.PAUSE_CASE: "pause_case",
     ActionKind.RESUME_CASE: "resume_case",
+    ActionKind.WITHDRAW_CASE: "withdraw_case",
+    ActionKind.ACCEPT_DEBT_COLLECTION_LIST: "accept_debt_collection_list",
+    ActionKind.REJECT_DEBT_COLLECTION_LIST: "reject_debt_collection_list",
+    ActionKind.ACCEPT_EVICTION_REQUEST: "accept_eviction_request",
+    ActionKind.REJECT_EVICTION_REQUEST: "reject_eviction_request",
+    ActionKind.ACCEPT_EVICTION_CONFIRMATION: "accept_eviction_confirmation",
+    ActionKind.REJECT_EVICTION_CONFIRMATION: "reject_eviction_confirmation",
 }
-#: Calls under way at once.
-TOGETHER = 16
 #: What did not arrive is tried again as if it had failed this often: within seconds.
 AWAY_FAILURES = 3
 #: Seconds between the last comparison and the sending of a resume.
@@ -54,29 +61,10 @@ class Call:
     not_after: float = 0.0
 
 
-async def act(parts: Parts, client: AmiliClient) -> int:
-    """Perform what is planned and due; return how many actions were looked at."""
-    due = await asyncio.to_thread(read_due, parts)
-    if due:
-        calls = (perform(parts, client, *each) for each in due)
-        # All of them end before an error is told: none is cut off in the middle of its call.
-        ended = await asyncio.gather(*calls, return_exceptions=True)
-        errors = [each for each in ended if isinstance(each, BaseException)]
-        if errors:
-            raise errors[0]
-    return len(due)
-
-
-def read_due(parts: Parts) -> list[tuple[str, str]]:
-    """Read what may be sent now."""
-    with parts.database.read() as tx:
-        return ledger.due(tx, TOGETHER)
-
-
-async def perform(parts: Parts, client: AmiliClient, action_id: str, case_id: str) -> None:
-    """Take one action from `planned` to what its call brings."""
+async def perform(parts: Parts, client: AmiliClient, due: Due) -> None:
+    """Take one action on a case from `planned` to what its call brings."""
     began = time.monotonic()
-    call, outcome = await asyncio.to_thread(begin, parts, action_id, case_id)
+    call, outcome = await asyncio.to_thread(begin, parts, due.action_id, due.target)
     await asyncio.to_thread(outcome.tell, parts)
     if call is None:
         return
@@ -103,6 +91,9 @@ def begin_in(tx: Tx, parts: Parts, action_id: str, case_id: str) -> tuple[Call |
     action = ledger.get(tx, action_id)
     if action is None or action.state is not ActionState.PLANNED:
         return None, outcome  # somebody else was quicker
+    if action.kind not in LEVEL:
+        sent = note_sent(tx, parts, action, outcome)
+        return Call(sent, action.detail.get("reason", "")), outcome
     kept = holds.of_cases(tx, [case_id])[case_id]
     situation, steps = pausing.level(situation_of(tx, case_id, kept, None))
     if not pausing.still_wanted(action, situation):
@@ -114,16 +105,23 @@ def begin_in(tx: Tx, parts: Parts, action_id: str, case_id: str) -> tuple[Call |
         save(tx, replace(action, state=state, closed_at=closing(state, tx)), outcome)
         entities.nudge(tx, [nudge(action)])
         return None, outcome
+    sent = note_sent(tx, parts, action, outcome)
+    return Call(sent, ", ".join(codes(active(kept, tx.now))) or "released"), outcome
+
+
+def note_sent(tx: Tx, parts: Parts, action: Action, outcome: Outcome) -> Action:
+    """Write, before the call, that it is being made, and by whom."""
     sent = replace(
         action,
         state=ActionState.SENT,
         attempts=action.attempts + 1,
         sent_at=tx.now,
+        not_before=None,
         error=None,
     )
     ledger.send(tx, sent, parts.holder, parts.lease)
     outcome.actions.append((str(sent.kind), str(sent.state)))
-    return Call(sent, ", ".join(codes(active(kept, tx.now))) or "released"), outcome
+    return sent
 
 
 async def make(client: AmiliClient, call: Call, parts: Parts) -> tuple[Action, timedelta]:
@@ -132,6 +130,8 @@ async def make(client: AmiliClient, call: Call, parts: Parts) -> tuple[Action, t
     try:
         await request(client, call, parts)
     except Conflict as exc:
+        if action.kind not in LEVEL:
+            return judge(action, exc), timedelta()
         # «Already so»? Only reads tell. Whatever they show, it is not our doing.
         uncertain = replace(action, state=ActionState.UNCERTAIN, is_ours=False, error=str(exc))
         return uncertain, timedelta()
@@ -152,8 +152,8 @@ async def request(client: AmiliClient, call: Call, parts: Parts) -> None:
         raise ProviderRefused("the organization of the case is not known")
     await client.operate_on_case(
         OPERATIONS[action.kind],
-        CaseTarget(organization, action.case_id),
-        Remark(call.reason),
+        CaseTarget(organization, action.target),
+        Remark(call.reason or None),
         action.action_id,
         not_after=call.not_after,
     )
@@ -188,7 +188,7 @@ def finish(parts: Parts, action: Action, wait: timedelta) -> Outcome:
 def finish_in(tx: Tx, parts: Parts, action: Action, wait: timedelta) -> Outcome:
     """Do what `finish` does, in the given transaction."""
     outcome = Outcome()
-    cases.lock(tx, [action.case_id])
+    cases.lock(tx, [action.target])
     if ledger.holder_of(tx, action.action_id) != parts.holder:
         outcome.leases_lost += 1
         return outcome
@@ -202,7 +202,7 @@ def finish_in(tx: Tx, parts: Parts, action: Action, wait: timedelta) -> Outcome:
     log.info(
         "action",
         action_id=action.action_id,
-        case_id=action.case_id,
+        case_id=action.target,
         type=str(action.kind),
         outcome=str(action.state),
         attempt=action.attempts,
@@ -225,7 +225,7 @@ def closing(state: ActionState, tx: Tx) -> datetime | None:
 def nudge(action: Action) -> Nudge:
     """Have the case read back."""
     return Nudge(
-        EntityKey(Kind.CASE, action.case_id),
+        EntityKey(Kind.CASE, action.target),
         "action",
         {"action_id": action.action_id},
         organization_id=action.organization_id,

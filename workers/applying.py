@@ -15,13 +15,24 @@ from typing import Any
 import structlog
 
 from service.amili.resources import Fetched
+from service.domain.actions import LEVEL
 from service.domain.decisions import Decision
 from service.domain.entities import Claim, EntityKey, Kind, Nudge, Read
 from service.domain.holds import active
 from service.domain.pausing import is_confirmed_pause
 from service.domain.records import BatchItem, Invoice
 from service.policies.situations import Wishes
-from service.store import batches, cases, decisions, entities, events, holds, invoices, ledger
+from service.store import (
+    batches,
+    cases,
+    decisions,
+    entities,
+    events,
+    holds,
+    invoices,
+    ledger,
+    submissions,
+)
 from service.store.database import Tx, spoils_all
 from workers import backoff
 from workers.handlers import HANDLERS
@@ -29,6 +40,7 @@ from workers.handlers.looks import After, Asking, Before, Look
 from workers.judging import judge_batch, judge_case
 from workers.outcomes import Outcome
 from workers.parts import Parts
+from workers.tracking import follow
 from workers.work import Work
 
 log = structlog.get_logger()
@@ -138,7 +150,10 @@ def save(work: Work, look: Look, after: After, read: Read) -> Saved:
     if after.batch is not None and batches.save(tx, after.batch, read):
         wishes = judge_batch(work.parts, after.batch, look.before.failed)
         note(work, wishes.decisions, read)
-        return Saved(wishes.nudges, look_at_batch_again(look, wishes))
+        followed = follow(tx, after.batch, work.outcome)
+        looks = (look_at_batch_again(look, wishes), followed.again_at)
+        again_at = min((at for at in looks if at is not None), default=None)
+        return Saved((*wishes.nudges, *followed.nudges), again_at)
     if after.case is not None:
         verdict = judge_case(work, look, after, after.case, read)
         note(work, verdict.decisions, read)
@@ -289,13 +304,20 @@ def fail(work: Work, claim: Claim, error: Exception) -> None:
 
 
 def is_watched(tx: Tx, key: EntityKey) -> bool:
-    """Say whether a case is to be looked at until it is read: held, called about, paused by us."""
+    """Say whether an entity is to be looked at until it is read.
+
+    A case that is held, called about or paused by us; a batch of ours that has not ended.
+    """
+    if key.kind is Kind.BATCH:
+        chunk = submissions.chunk_of_batch(tx, key.id)
+        return chunk is not None and chunk.ended_at is None
     if key.kind is not Kind.CASE or key.is_lookup:
         return False
     if active(holds.of_cases(tx, [key.id])[key.id], tx.now):
         return True
     actions = ledger.of_cases(tx, [key.id])[key.id]
-    ours = bool(actions) and is_confirmed_pause(actions[-1])
+    levels = [action for action in actions if action.kind in LEVEL]
+    ours = bool(levels) and is_confirmed_pause(levels[-1])
     return ours or any(action.is_open for action in actions)
 
 

@@ -13,7 +13,7 @@ import structlog
 from service.domain.deliveries import EventState
 from service.domain.receiving import receive
 from service.inbox.stream import Entry
-from service.store import events, spool
+from service.store import epoch, events, spool
 from service.store.database import Tx
 from service.store.events import Stored
 from workers.parts import Parts
@@ -42,7 +42,9 @@ def drain_stream(parts: Parts) -> int:
     ours = parts.settings.organization_ids
     found = [receive(each.delivery, ours) for each in entries if each.delivery is not None]
     warn_of_strangers(entries)
-    stored = parts.database.run(lambda tx: events.store(tx, found))
+    parts.stream.epoch, stored = parts.database.run(
+        lambda tx: (epoch.ensure(tx), events.store(tx, found))
+    )
     parts.stream.done(entries, stored.settled)
     count(parts, stored)
     return len(entries)
@@ -52,22 +54,23 @@ def drain_spool(parts: Parts) -> int:
     """Move one group of the spool: here one transaction does both."""
     ours = parts.settings.organization_ids
 
-    def move(tx: Tx) -> tuple[int, Stored]:
+    def move(tx: Tx) -> tuple[int, Stored, str]:
         waiting = spool.take(tx, GROUP)
         stored = events.store(tx, [receive(delivery, ours) for _, delivery in waiting])
         spool.remove(tx, [row for row, _ in waiting])
-        return len(waiting), stored
+        return len(waiting), stored, epoch.ensure(tx)
 
     if not has_spooled(parts):
         return 0
-    moved, stored = parts.database.run(move)
+    moved, stored, parts.stream.epoch = parts.database.run(move)
     count(parts, stored)
     return moved
 
 
 def has_spooled(parts: Parts) -> bool:
-    """Look without taking SQLite's only writing place."""
+    """Look without taking SQLite's only writing place; note which database this job works on."""
     with parts.database.read() as tx:
+        parts.stream.epoch = epoch.current(tx) or ""
         return spool.count(tx) > 0
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from service.amili.client import AmiliClient, TokenKeeper
+from service.amili.client import AmiliClient, TokenKeeper, open_gate
 from service.amili.contract import Contract
 from service.errors import StoreError, StoreUnavailable
 from service.queue import QueueName
@@ -21,7 +21,7 @@ from service.redis import RedisError, connect_async
 from service.settings import Settings
 from service.store import entities
 from service.telemetry.metrics import Metrics
-from workers.acting import act
+from workers.belt import act
 from workers.drain import drain
 from workers.leasing import LeaseKeeper
 from workers.looking import look
@@ -94,7 +94,10 @@ async def rounds(parts: Parts, queue: QueueName, once: Round) -> None:
     shared = connect_async(parts.settings.redis_url)
     tokens = TokenKeeper(parts.settings, shared)
     try:
-        async with AmiliClient(parts.settings, parts.contract, parts.metrics, tokens) as client:
+        async with (
+            open_gate(parts.settings, shared, parts.metrics) as gate,
+            AmiliClient(parts.settings, parts.contract, parts.metrics, tokens, gate) as client,
+        ):
             while await once(parts, client):
                 if time.monotonic() > until:
                     await asyncio.to_thread(parts.bells.ring, queue)

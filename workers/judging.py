@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.domain import pausing
-from service.domain.actions import Action, ActionState
+from service.domain.actions import LEVEL, Action, ActionState
 from service.domain.decisions import Decision
 from service.domain.entities import EntityKey, Read
 from service.domain.holds import Hold
 from service.domain.records import Batch, BatchItem, Case, Invoice
 from service.policies.situations import BatchSituation, CaseSituation, Wishes
-from service.store import cases, holds, ledger
+from service.store import cases, holds, ledger, reports
 from service.store.database import Tx
+from workers.asked import judge_asked
 from workers.handlers.looks import After, Look
 from workers.parts import Parts
 from workers.work import Work
@@ -48,6 +49,8 @@ def judge_case(work: Work, look: Look, after: After, case: Case, read: Read) -> 
         holds.of_cases(tx, [case.case_id])[case.case_id],
         look.claim.causes,
         tx.now,
+        reports.of_case(tx, case.case_id),
+        read.began_at - work.parts.rules.read_lag,
     )
     if not cases.save(tx, case, read, is_over=situation.is_over):
         # A later reading stands there already; ours says nothing about now.
@@ -60,7 +63,10 @@ def judge_case(work: Work, look: Look, after: After, case: Case, read: Read) -> 
     save_verdict(work, verdict, case)
     steps = (level_decision(situation.key, verdict.situation, step) for step in verdict.steps)
     said = (decision for wish in wishes for decision in wish.decisions)
-    return Judged((*said, *steps), verdict.look_again_at)
+    asked = judge_asked(work, case, read)
+    wished = (wish.look_again_at for wish in wishes)
+    looks = [at for at in (verdict.look_again_at, asked.look_again_at, *wished) if at is not None]
+    return Judged((*said, *steps, *asked.decisions), min(looks, default=None))
 
 
 def carry_out(tx: Tx, case: Case, wishes: list[Wishes]) -> tuple[Hold, ...]:
@@ -94,7 +100,7 @@ def situation_of(
         level=standing.level,
         desired=standing.desired,
         holds=kept,
-        actions=ledger.of_cases(tx, [case_id])[case_id],
+        actions=tuple(a for a in ledger.of_cases(tx, [case_id])[case_id] if a.kind in LEVEL),
         is_paused=standing.is_paused,
         is_closed=standing.is_over if is_over is None else is_over,
         read_began_at=standing.read_began_at if read is None else read.began_at,
@@ -115,7 +121,7 @@ def save_verdict(work: Work, verdict: pausing.Verdict, case: Case) -> None:
     action = Action(
         action_id=str(uuid.uuid4()),
         kind=verdict.plan,
-        case_id=case.case_id,
+        target=case.case_id,
         organization_id=case.organization_id,
         cause=situation.cause,
         state=ActionState.PLANNED,

@@ -19,6 +19,8 @@ class Outcome:
     decisions: list[tuple[str, str]] = field(default_factory=list)
     #: (kind, state) of each step of the ledger.
     actions: list[tuple[str, str]] = field(default_factory=list)
+    #: (kind of the action, what became of them, how many) of items handed over.
+    items: list[tuple[str, str, int]] = field(default_factory=list)
     planned: int = 0
     nudges: int = 0
     leases_lost: int = 0
@@ -43,6 +45,8 @@ class Outcome:
             metrics.decisions.labels(policy, outcome).inc()
         for kind, state in self.actions:
             metrics.actions.labels(kind, state).inc()
+        for kind, outcome, count in self.items:
+            metrics.submission_items.labels(kind, outcome).inc(count)
         if self.leases_lost:
             metrics.leases_lost.inc(self.leases_lost)
         self._tell_redis(parts)

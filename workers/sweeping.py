@@ -11,13 +11,17 @@ from datetime import timedelta
 
 import structlog
 
+from service.desk.epoch import keep_in_step
+from service.domain.actions import SUBMISSIONS
 from service.domain.entities import EntityKey, Kind, Nudge
 from service.errors import StoreError
 from service.redis import RedisError
 from service.store import cases, entities, holds, leases, ledger, spool
 from service.store.database import Tx
+from service.store.ledger import Due
 from workers.acting import give_to_reads
 from workers.parts import Parts
+from workers.submitting import give_to_lookups
 
 log = structlog.get_logger()
 
@@ -41,6 +45,7 @@ class Sweeper:
         try:
             if not parts.database.run(self._hold):
                 return False
+            self._keep_epoch()
             parts.database.run(end_holds)
             parts.database.run(read_back_forgotten)
             abandoned = self._give_abandoned_to_reads()
@@ -67,10 +72,19 @@ class Sweeper:
     def _hold(self, tx: Tx) -> bool:
         return leases.hold(tx, NAME, self._parts.holder, self._parts.lease)
 
+    def _keep_epoch(self) -> None:
+        try:
+            found = keep_in_step(self._parts.database, self._parts.redis)
+        except RedisError as exc:
+            log.warning("store_epoch_not_compared", error=type(exc).__name__)
+            return
+        if found.reason:
+            self._parts.metrics.epoch_repairs.labels(found.reason).inc()
+
     def _give_abandoned_to_reads(self) -> list[str]:
         with self._parts.database.read() as tx:
             found = ledger.abandoned(tx)
-        changed = [self._parts.database.run(give(*each)) for each in found]
+        changed = [self._parts.database.run(give(each)) for each in found]
         return [kind for kind in changed if kind is not None]
 
     def _ring(self, work: int, calls: int) -> None:
@@ -88,11 +102,12 @@ class Sweeper:
             log.warning("bells_not_rung", error=type(exc).__name__)
 
 
-def give(action_id: str, case_id: str) -> Callable[[Tx], str | None]:
+def give(due: Due) -> Callable[[Tx], str | None]:
     """Make the transaction that turns one abandoned call into an uncertain one."""
+    to_reads = give_to_lookups if due.kind in SUBMISSIONS else give_to_reads
 
     def run(tx: Tx) -> str | None:
-        action = give_to_reads(tx, action_id, case_id)
+        action = to_reads(tx, due.action_id, due.target)
         return None if action is None else str(action.kind)
 
     return run

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from service.cli import desk, running, setting, trying
+from service.cli import batches, desk, doctor, handing_over, running, setting, signature, trying
 from service.errors import AmiliEventsError
 from service.settings import keep_private
 from service.telemetry import logs
@@ -21,7 +21,11 @@ app = typer.Typer(
 running.add_to(app)
 setting.add_to(app)
 trying.add_to(app)
+signature.add_to(app)
+doctor.add_to(app)
 desk.add_to(app)
+handing_over.add_to(app)
+batches.add_to(app)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from service.cli import up
 from service.cli.setting import warn_of_unknown
 from service.errors import ConfigError
 from service.sandbox import server as sandbox_server
-from service.sandbox.behaviour import Behaviour
+from service.sandbox.behaviour import KNOBS, Behaviour
 from service.sandbox.errors import SandboxError
 from service.store import migrating
 from service.store.database import Database
@@ -87,6 +87,13 @@ def sandbox(
     spelling: Annotated[
         str, typer.Option(help="published, type, eventType or alternate.")
     ] = "published",
+    knob: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help=f"Turn any knob; may be repeated. Knobs: {', '.join(KNOBS)}.",
+        ),
+    ] = None,
 ) -> None:
     """Play Amili on loopback: token, API and signed webhooks, for trying things out."""
     try:
@@ -96,7 +103,7 @@ def sandbox(
             duplicates=duplicates,
             reorder=reorder,
             spelling=spelling,
-        )
+        ).set_by_words(knob or [])
         sandbox_server.run(
             host,
             port,

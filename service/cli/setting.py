@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import typer
@@ -13,7 +14,7 @@ from rich.text import Text
 from service import settings as our_settings
 from service.amili import contract as amili_contract
 from service.amili.contract import Contract
-from service.settings import PREFIX, Settings, strangers
+from service.settings import PREFIX, Settings, in_file, strangers
 
 #: Read by `amili-events sandbox` alone.
 SANDBOX = {"sandbox_webhook_secret", "sandbox_client_secret"}
@@ -40,10 +41,19 @@ def table(title: str, model: BaseModel) -> Table:
     shown.add_column("variable", no_wrap=True)
     shown.add_column("value", overflow="fold")
     shown.add_column("set", no_wrap=True)
+    filed = in_file()
     for name in type(model).model_fields:
-        origin = "yes" if name in model.model_fields_set else ""
-        shown.add_row(PREFIX + name.upper(), Text(hidden(getattr(model, name))), origin)
+        variable = PREFIX + name.upper()
+        source = origin(variable, filed) if name in model.model_fields_set else ""
+        shown.add_row(variable, Text(hidden(getattr(model, name))), source)
     return shown
+
+
+def origin(variable: str, filed: set[str]) -> str:
+    """Say where the value of a variable that is set comes from."""
+    if variable in {name.upper() for name in os.environ}:
+        return "environment"
+    return "settings file" if variable in filed else "secrets folder"
 
 
 def hidden(value: Any) -> str:

@@ -68,6 +68,13 @@ class Reading:
             raise RecordMissing("There is no settlement with this id.")
         return shapes.settlement(row)
 
+    def settlements(self, *, after: str | None = None, limit: int = 50) -> Shape:
+        """List settlements by id, as last read."""
+        with self._database.read() as tx:
+            rows = batches.listed_settlements(tx, after=after, limit=limit + 1)
+        shown = [shapes.settlement(row) for row in rows[:limit]]
+        return page(shown, rows[limit - 1].settlement_id if len(rows) > limit else None)
+
     def cases(
         self, *, status: str | None = None, after: str | None = None, limit: int = 50
     ) -> Shape:
@@ -132,11 +139,15 @@ class Reading:
             raise RecordMissing("There is no action with this id.")
         return shapes.action(found)
 
-    def holds(self, *, only_active: bool = True, limit: int = MOST) -> Shape:
+    def holds(
+        self, *, only_active: bool = True, after: str | None = None, limit: int = MOST
+    ) -> Shape:
         """List holds, newest first."""
         with self._database.read() as tx:
-            found = holds.listed(tx, only_active=only_active, limit=limit)
-        return page([shapes.hold(each) for each in found], None)
+            found = holds.listed(tx, only_active=only_active, after=after, limit=limit + 1)
+        shown = found[:limit]
+        following = shown[-1].hold_id if len(found) > limit else None
+        return page([shapes.hold(each) for each in shown], following)
 
     def _case(self, tx: Tx, row: Any) -> Shape:
         kept = holds.of_cases(tx, [row.case_id])[row.case_id]

@@ -180,6 +180,7 @@ def action(value: Action) -> Shape:
         "kind": str(value.kind),
         "state": str(value.state),
         "caseId": value.case_id,
+        "target": value.target,
         "cause": value.cause,
         "attempts": value.attempts,
         "plannedAt": moment(value.planned_at),
@@ -187,6 +188,7 @@ def action(value: Action) -> Shape:
         "endedAt": moment(value.ended_at),
         "closedAt": moment(value.closed_at),
         "isOurs": value.is_ours,
+        "reason": value.detail.get("reason"),
         "error": value.error,
     }
 

@@ -1,4 +1,7 @@
-"""What an operator does: place and release holds, replay events. A row, a nudge, a bell."""
+"""What an operator does: place and release holds, replay events. A row, a nudge, a bell.
+
+A case is paused and resumed by its holds: nothing here calls for either.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ from datetime import datetime
 
 import structlog
 
+from service.desk import shapes
 from service.desk.ids import known
+from service.desk.once import named, once
+from service.desk.shapes import Shape
 from service.domain.deliveries import EventState
 from service.domain.entities import EntityKey, Kind, Nudge
-from service.domain.holds import Hold, Owner
+from service.domain.holds import Hold, Owner, active
 from service.domain.receiving import receive
 from service.errors import AmiliEventsError, RecordMissing
 from service.queue import Bells
@@ -41,6 +47,8 @@ class NewHold:
 
 
 LONGEST_COMMENT = 2000
+#: Owners of holds that a person placed, and that a person's `resume` ends.
+PEOPLE: frozenset[Owner] = frozenset({"operator", "api"})
 
 
 def word(value: str) -> str:
@@ -112,23 +120,35 @@ class Writing:
         self._database.run(run)
         self._ring()
 
-    def replay(self, event_id: str) -> int:
+    def resume(self, case_id: str, key: str | None = None) -> Shape:
+        """Release every hold that a person placed; tell which, and what still holds the case.
+
+        It is resumed by workers once nothing holds it, if the pause was ours. The same `key`
+        again releases nothing that was placed since. Raises RecordMissing.
+        """
+
+        def run(tx: Tx) -> Shape:
+            standing = locked(tx, case_id)
+            answer: Shape = once(
+                tx, named("resume", case_id, key), lambda: release_of_people(tx, standing)
+            )
+            return answer
+
+        told = self._database.run(run)
+        self._ring()
+        return told
+
+    def replay(self, event_id: str, key: str | None = None) -> int:
         """Have an event read and worked on again, around every dedup; return how many rows wait.
 
         What was of an unknown type or a foreign organization may be neither by now.
-        Raises RecordMissing or NotPossible.
+        The same `key` again replays nothing. Raises RecordMissing or NotPossible.
         """
 
         def run(tx: Tx) -> int:
-            rows = events.deliveries_of(tx, known(event_id))
-            if not rows:
-                raise RecordMissing("There is no event with this id.")
-            read = [(seq, receive(delivery, self._ours)) for seq, delivery in rows]
-            again = [each for each in read if each[1].state is EventState.RECEIVED]
-            if not again:
-                raise NotPossible(f"There is nothing to do for it: {read[0][1].outcome}.")
-            events.revive(tx, again)
-            return len(again)
+            name = named("replay", known(event_id), key)
+            answer: int = once(tx, name, lambda: revived(tx, event_id, self._ours))
+            return answer
 
         count = self._database.run(run)
         self._ring()
@@ -139,6 +159,39 @@ class Writing:
             self._bells.ring("events")
         except RedisError as exc:  # the sweeper will ring
             log.info("bell_not_rung", error=type(exc).__name__)
+
+
+def revived(tx: Tx, event_id: str, ours: Sequence[str]) -> int:
+    """Have the rows of an event worked on again that something is to be done for."""
+    rows = events.deliveries_of(tx, event_id)
+    if not rows:
+        raise RecordMissing("There is no event with this id.")
+    read = [(seq, receive(delivery, ours)) for seq, delivery in rows]
+    again = [each for each in read if each[1].state is EventState.RECEIVED]
+    if not again:
+        raise NotPossible(f"There is nothing to do for it: {read[0][1].outcome}.")
+    events.revive(tx, again)
+    return len(again)
+
+
+def release_of_people(tx: Tx, standing: Standing) -> Shape:
+    """Release what people placed on a case, and tell what was released and what still holds it."""
+    case_id = standing.case_id
+    ids = [
+        hold.hold_id
+        for hold in active(holds.of_cases(tx, [case_id])[case_id], tx.now)
+        if hold.owner in PEOPLE
+    ]
+    released = holds.release(tx, ids, "released")
+    entities.nudge(tx, [nudge(standing, "release", hold_id) for hold_id in released])
+    kept = holds.of_cases(tx, [case_id])[case_id]
+    still = active(kept, tx.now)
+    return {
+        "caseId": case_id,
+        "desired": "paused" if still else "running",
+        "released": [shapes.hold(hold) for hold in kept if hold.hold_id in released],
+        "stillHeld": [shapes.hold(hold) for hold in still],
+    }
 
 
 def locked(tx: Tx, case_id: str) -> Standing:

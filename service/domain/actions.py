@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -12,6 +13,26 @@ class ActionKind(StrEnum):
 
     PAUSE_CASE = "pauseCase"
     RESUME_CASE = "resumeCase"
+    WITHDRAW_CASE = "withdrawCase"
+    ACCEPT_DEBT_COLLECTION_LIST = "acceptDebtCollectionList"
+    REJECT_DEBT_COLLECTION_LIST = "rejectDebtCollectionList"
+    ACCEPT_EVICTION_REQUEST = "acceptEvictionRequest"
+    REJECT_EVICTION_REQUEST = "rejectEvictionRequest"
+    ACCEPT_EVICTION_CONFIRMATION = "acceptEvictionConfirmation"
+    REJECT_EVICTION_CONFIRMATION = "rejectEvictionConfirmation"
+    CREATE_INVOICES = "createInvoices"
+    CREATE_PAYMENTS = "createPayments"
+    CREATE_CORRECTIONS = "createCorrections"
+
+
+#: Wanted by the level of a case, and born only in `service.domain.pausing`.
+LEVEL = frozenset({ActionKind.PAUSE_CASE, ActionKind.RESUME_CASE})
+#: One chunk of a submission each; their target is the chunk, not a case.
+SUBMISSIONS = frozenset(
+    {ActionKind.CREATE_INVOICES, ActionKind.CREATE_PAYMENTS, ActionKind.CREATE_CORRECTIONS}
+)
+#: Asked for by a person, once; never repeated unasked.
+ASKED = frozenset(ActionKind) - LEVEL - SUBMISSIONS
 
 
 class ActionState(StrEnum):
@@ -39,13 +60,14 @@ OPEN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One row of the ledger; unique by (cause, kind, case_id)."""
+    """One row of the ledger; unique by (cause, kind, target)."""
 
     action_id: str
     kind: ActionKind
-    case_id: str
+    #: A case's id, or the chunk of a submission.
+    target: str
     organization_id: str | None
-    #: `level:N`, the level of the case that wanted it.
+    #: `level:N`, the level of the case that wanted it; `asked:…`, a person's request.
     cause: str
     state: ActionState
     planned_at: datetime
@@ -53,18 +75,25 @@ class Action:
     sent_at: datetime | None = None
     #: When the newest call ended, with or without an answer.
     ended_at: datetime | None = None
-    #: When its state last became final.
+    #: When its state last became final; an uncertain one then waits for a person.
     closed_at: datetime | None = None
     #: The effect, if seen, is ours: a pause for which Amili did not say «already so».
     is_ours: bool = True
-    #: Not to be sent before.
+    #: Not to be sent, or not to be looked up, before.
     not_before: datetime | None = None
     error: str | None = None
+    #: What the call needs beside its target: a reason; ids, codes and statuses only.
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def case_id(self) -> str | None:
+        """The case that it is for; None for a submission."""
+        return None if self.kind in SUBMISSIONS else self.target
 
     @property
     def is_open(self) -> bool:
         """It is under way."""
-        return self.state in OPEN
+        return self.state in OPEN and self.closed_at is None
 
     @property
     def wants_paused(self) -> bool:

@@ -51,7 +51,7 @@ class Nudge:
 
     `cause` is from a small closed set (`hold`, `release`, `expiry`, `action`,
     `batch_item`, `batch_failed`, `case_invoice`, `invoice_known`, `lookup`, `settlement`,
-    `invoice`); `detail` carries ids only.
+    `invoice`, `submission`, `reported`); `detail` carries ids only.
     """
 
     key: EntityKey

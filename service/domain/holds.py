@@ -26,7 +26,7 @@ class Hold:
     placed_at: datetime
     until: datetime | None = None
     released_at: datetime | None = None
-    #: Why it ended: `released`, `expired`, `case_closed`.
+    #: Why it ended: `released`, `expired`, `case_closed`, `reflected`, `batch_failed`.
     released_by: str | None = None
     #: Free text of an operator; may hold personal data, so it is never logged.
     comment: str | None = None

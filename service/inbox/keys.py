@@ -10,6 +10,13 @@ BELL_MS = 2_000
 #: How long Redis remembers a body; SQL remembers for ever.
 SEEN_MS = 7 * 24 * 3600 * 1000
 PROBE = "amili:probe"
+SEEN_PATTERN = "amili:seen:*"
+#: Which database the keys speak of; see `epoch`.
+EPOCH = "amili:epoch"
+CLEARING = "clearing:"
+#: Digests of bodies that were committed lately: a restored database lacks one.
+WITNESSES = "amili:witnesses"
+MOST_WITNESSES = 64
 
 
 def seen(digest: bytes) -> str:

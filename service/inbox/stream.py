@@ -30,11 +30,25 @@ LONGEST_HEADER = 200
 STRAY_MS = 20_000
 
 #: «stored» never takes the place of «settled»: whoever drained may be slower than who settled.
+#: A key that is gone comes back only under the epoch that its row was committed under: after a
+#: restore, who worked with the lost rows must not tell the door that they are there.
 MARK = """
-for i = 1, #KEYS do
-  if ARGV[1] == 'settled' or redis.call('GET', KEYS[i]) ~= 'settled' then
+local epoch = redis.call('GET', KEYS[1])
+if ARGV[3] ~= '' and not epoch then
+  redis.call('SET', KEYS[1], ARGV[3])
+  epoch = ARGV[3]
+end
+local ours = ARGV[3] ~= '' and (epoch == ARGV[3] or epoch == ARGV[5] .. ARGV[3])
+for i = 3, #KEYS do
+  local state = redis.call('GET', KEYS[i])
+  if (state or ours) and (ARGV[1] == 'settled' or state ~= 'settled') then
     redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
   end
+end
+if ours then
+  redis.call('LPUSH', KEYS[2], ARGV[4])
+  redis.call('LTRIM', KEYS[2], 0, ARGV[6] - 1)
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
 end
 """
 
@@ -64,6 +78,8 @@ class Stream:
     def __init__(self, client: redis.Redis, consumer: str) -> None:
         self._redis = client
         self._consumer = consumer
+        #: Of the database, as the newest commit of this process read it; '' before.
+        self.epoch = ""
 
     def take(self, limit: int) -> list[Entry]:
         """Return up to `limit` entries, oldest worries first."""
@@ -93,11 +109,12 @@ class Stream:
         """Set the door's keys. A full Redis refuses new values: what it has must still go."""
         if not digests:
             return
-        names = [keys.seen(digest) for digest in digests]
+        names = [keys.EPOCH, keys.WITNESSES, *(keys.seen(digest) for digest in digests)]
+        said = (state, keys.SEEN_MS, self.epoch, next(iter(digests)), keys.CLEARING)
         try:
-            self._redis.eval(MARK, len(names), *names, state, keys.SEEN_MS)
+            self._redis.eval(MARK, len(names), *names, *said, keys.MOST_WITNESSES)
         except OutOfMemoryError:
-            log.warning("keys_not_marked", count=len(names))  # SQL judges without them
+            log.warning("keys_not_marked", count=len(digests))  # SQL judges without them
 
     def silence(self) -> None:
         """Take down the bell's flag: what is appended from now on rings again."""

@@ -10,6 +10,7 @@ from service.domain.decisions import Decision
 from service.domain.entities import Cause, EntityKey, Kind, Nudge
 from service.domain.holds import Hold, active
 from service.domain.records import Batch, BatchItem, Case, Invoice
+from service.domain.reports import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,10 @@ class CaseSituation:
     holds: tuple[Hold, ...]
     causes: tuple[Cause, ...]
     now: datetime
+    #: What the creditor reported about its invoices, oldest first.
+    reported: tuple[Report, ...] = ()
+    #: What ended at Amili up to then is surely shown by this read; None: nothing is sure.
+    seen_until: datetime | None = None
 
     @property
     def key(self) -> EntityKey:
@@ -81,6 +86,8 @@ class Wishes:
     release: tuple[Release, ...] = ()
     nudges: tuple[Nudge, ...] = ()
     decisions: tuple[Decision, ...] = field(default=())
+    #: Look at the case once more then, though nothing may be told; None: no need.
+    look_again_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

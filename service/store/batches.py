@@ -87,3 +87,12 @@ def get_settlement(tx: Tx, settlement_id: str) -> Row[Any] | None:
         select(settlements).where(settlements.c.settlement_id == settlement_id)
     ).one_or_none()
     return found
+
+
+def listed_settlements(tx: Tx, *, after: str | None = None, limit: int = 50) -> Sequence[Row[Any]]:
+    """Return settlements by id; `after` is the id where the last page ended."""
+    asked = select(settlements).order_by(settlements.c.settlement_id).limit(limit)
+    if after is not None:
+        asked = asked.where(settlements.c.settlement_id > after)
+    found: Sequence[Row[Any]] = tx.execute(asked).all()
+    return found

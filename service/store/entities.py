@@ -23,7 +23,7 @@ from service.store.dialects import ROWS, insert
 from service.store.schema import entities, events, fetch_numbers, nudges
 
 #: Nudges that tell of a hold, and how long a back-off may keep them waiting.
-HOLD_CAUSES = frozenset({"hold", "release", "expiry", "batch_failed"})
+HOLD_CAUSES = frozenset({"hold", "release", "expiry", "batch_failed", "reported"})
 HOLD_WAITS_AT_MOST = timedelta(seconds=30)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from service.domain.holds import REASONS, Hold
@@ -54,9 +54,15 @@ def get(tx: Tx, hold_id: str) -> Hold | None:
     return None if row is None else Hold(*row)
 
 
-def listed(tx: Tx, *, only_active: bool = True, limit: int = 200) -> list[Hold]:
-    """Return holds, newest first."""
+def listed(
+    tx: Tx, *, only_active: bool = True, after: str | None = None, limit: int = 200
+) -> list[Hold]:
+    """Return holds, newest first; `after` is the id of the hold where the last page ended."""
     asked = select(*COLUMNS).order_by(holds.c.placed_at.desc(), holds.c.hold_id).limit(limit)
+    if after is not None:
+        at = select(holds.c.placed_at).where(holds.c.hold_id == after).scalar_subquery()
+        same = and_(holds.c.placed_at == at, holds.c.hold_id > after)
+        asked = asked.where(or_(holds.c.placed_at < at, same))
     if only_active:
         asked = asked.where(in_force(tx))
     return [Hold(*row) for row in tx.execute(asked)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import stamina
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from service.errors import StoreContended
 from service.store.database import Database, translated
 
 Standing = Literal["current", "older", "newer", "empty"]
@@ -25,8 +27,13 @@ def config() -> Config:
     return made
 
 
+@stamina.retry(on=StoreContended, attempts=20, wait_initial=0.05, wait_max=0.5, timeout=60)
 def upgrade(database: Database) -> None:
-    """Migrate to the newest schema; nothing happens when it is there already."""
+    """Migrate to the newest schema; nothing happens when it is there already.
+
+    Who first opens a SQLite file changes its journal, and others who come then are sent away at
+    once, whatever their patience: they come again.
+    """
     with translated(), database.engine.begin() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})

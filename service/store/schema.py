@@ -10,7 +10,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -18,19 +17,12 @@ from sqlalchemy import (
     text,
 )
 
+from service.store.handed import submission_chunks, submission_items, submissions
+from service.store.registry import Word, metadata
 from service.store.types import BigSerial, Moment, Money
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    }
-)
-
-#: An id, a status, a type: the door lets no longer ones in.
-Word = String(200)
+#: The tables of what is handed over stand in a module of their own.
+HANDED = (submissions, submission_chunks, submission_items)
 
 # --- what came in -----------------------------------------------------------
 
@@ -296,7 +288,8 @@ actions = Table(
     Column("seq", BigSerial, primary_key=True, autoincrement=True),
     Column("action_id", String(40), nullable=False, unique=True),
     Column("kind", String(40), nullable=False),
-    Column("case_id", Word, nullable=False),
+    #: A case's id, or the chunk of a submission.
+    Column("target", Word, nullable=False),
     Column("organization_id", Word),
     Column("cause", Word, nullable=False),
     Column("state", String(20), nullable=False),
@@ -308,16 +301,17 @@ actions = Table(
     Column("ended_at", Moment),
     Column("closed_at", Moment),
     Column("error", Text),
+    Column("detail", Text, nullable=False, server_default="{}"),
     Column("holder", String(80)),
     Column("lease_until", Moment),
-    UniqueConstraint("case_id", "cause", "kind"),
+    UniqueConstraint("target", "cause", "kind"),
 )
 ONE_OPEN = text(
     "kind IN ('pauseCase', 'resumeCase') AND state IN ('planned', 'sent', 'answered', 'uncertain')"
 )
 Index(
     "uq_actions_one_open",
-    actions.c.case_id,
+    actions.c.target,
     unique=True,
     sqlite_where=ONE_OPEN,
     postgresql_where=ONE_OPEN,
@@ -329,6 +323,24 @@ Index(
     actions.c.not_before,
     sqlite_where=UNDER_WAY,
     postgresql_where=UNDER_WAY,
+)
+
+#: Single values of the whole installation, for instance `epoch`.
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+#: Requests with an Idempotency-Key whose effect is no row of its own, and what was answered.
+requests = Table(
+    "requests",
+    metadata,
+    #: Of operation, target and key.
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("answer", Text, nullable=False),
+    Column("asked_at", Moment, nullable=False),
 )
 
 #: The explain-why trail. The same conclusion from the same facts is one row.

@@ -39,6 +39,9 @@ class Snapshot:
     cases: dict[tuple[str, str], float] = field(default_factory=dict)
     #: Unix time of the newest webhook, for each event type.
     last_webhook: dict[str, float] = field(default_factory=dict)
+    #: What the gate to Amili's API allows: calls a second, 0 is any number.
+    api_rate: float | None = None
+    api_breaker_open: float | None = None
 
 
 class SnapshotCollector(Collector):
@@ -60,6 +63,8 @@ class SnapshotCollector(Collector):
             ("spool_entries", "Deliveries in the SQL spool.", now.spool_entries),
             ("entities_due", "Entities that wait for a worker.", now.entities_due),
             ("dead_events", "Events that need an operator.", now.dead_events),
+            ("api_rate", "Calls to Amili allowed in a second; 0: any number.", now.api_rate),
+            ("api_breaker_open", "1: Amili failed too often.", now.api_breaker_open),
         ):
             if value is not None:
                 yield GaugeMetricFamily(f"amili_{name}", words, value=value)
@@ -114,9 +119,22 @@ class Metrics:
         self.api_request_seconds = histogram(
             "api_request_seconds", "Seconds of one call to Amili.", FAST, "operation"
         )
+        self.api_wait_seconds = histogram(
+            "api_wait_seconds", "Seconds for which a call waited for its turn.", FAST, "purpose"
+        )
+        self.api_throttled = counter("api_throttled", "Answers 429 of Amili.", "purpose")
+        self.api_breaker = counter(
+            "api_breaker", "Times that the breaker opened or closed.", "state"
+        )
         self.actions = counter("actions", "Steps of the ledger.", "kind", "state")
+        self.submission_items = counter(
+            "submission_items", "Items handed over, by what became of them.", "kind", "outcome"
+        )
         self.decisions = counter("decisions", "Decisions of policies.", "policy", "outcome")
         self.sweeps = counter("sweeps", "Rounds of the sweeper.", "outcome")
+        self.epoch_repairs = counter(
+            "epoch_repairs", "Times that the door's keys spoke of another database.", "reason"
+        )
         self.leases_lost = counter("leases_lost", "Writes refused by a fencing number.")
 
     def page(self, snapshot: Callable[[], Snapshot] | None = None) -> bytes:

@@ -12,11 +12,15 @@ from starlette.routing import Route
 
 from service.amili import signing
 from service.amili.contract import Contract
+from service.amili.gate_key import gate_key
+from service.desk.asking import Asking
+from service.desk.handing_over import Handover
 from service.desk.reading import Reading
+from service.desk.submissions import Submissions
 from service.desk.writing import Writing
 from service.errors import AmiliEventsError, ConfigError
 from service.inbox.appending import Appender
-from service.inbox.counting import with_backlog
+from service.inbox.counting import with_backlog, with_gate
 from service.inbox.stream import Stream
 from service.intake.capture import Capture
 from service.intake.door import Door
@@ -28,8 +32,10 @@ from service.redis import connect
 from service.settings import Settings
 from service.store.counting import Counter
 from service.store.database import Database
-from service.telemetry.metrics import Metrics
-from service.web.api import Api
+from service.submitting.rules import rules_of
+from service.telemetry.metrics import Metrics, Snapshot
+from service.web.api.desks import Desk
+from service.web.api.mounting import mount
 from service.web.health import routes
 from service.web.problems import on_disconnect, on_error, on_http_exception
 from service.web.webhooks import PATH, WebhookEndpoint
@@ -68,10 +74,21 @@ def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Star
         capture=Capture(settings.data_dir, settings.capture_refused),
         metrics=metrics,
     )
-    counter, stream = Counter(database), Stream(client, "door")
+    counter, stream, key = Counter(database), Stream(client, "door"), gate_key(settings)
     examiner = Examiner(writer, appender, database)
     tokens = tuple(token.get_secret_value() for token in settings.api_tokens)
-    api = Api(Reading(database), Writing(database, bells, settings.organization_ids), tokens)
+    desk = Desk(
+        Reading(database),
+        Writing(database, bells, settings.organization_ids),
+        Asking(database, bells),
+        Handover(database, bells, chunk_items=settings.submit_chunk_items),
+        Submissions(database),
+        rules_of(settings.checks),
+        settings.organization_ids,
+    )
+
+    def gauges() -> Snapshot:
+        return with_gate(with_backlog(counter.snapshot(), stream), client, key)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -85,8 +102,8 @@ def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Star
     app = Starlette(
         routes=[
             Route(PATH, WebhookEndpoint(door, settings, metrics)),
-            *routes(examiner, metrics, lambda: with_backlog(counter.snapshot(), stream)),
-            api.mount(),
+            *routes(examiner, metrics, gauges),
+            mount(desk, tokens),
         ],
         exception_handlers={
             HTTPException: on_http_exception,

@@ -12,6 +12,16 @@ from starlette.responses import Response
 
 from service import errors
 from service.desk.writing import NotPossible
+from service.errors import AmiliEventsError
+
+
+class BadRequest(AmiliEventsError):
+    """A part of the request is malformed."""
+
+
+class Unfit(NotPossible):
+    """The body is not what this endpoint takes."""
+
 
 #: The most special class first.
 STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
@@ -22,17 +32,26 @@ STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.MalformedDelivery, 400, "Malformed delivery"),
     (errors.NothingDurable, 503, "Not stored"),
     (errors.RecordMissing, 404, "Not found"),
+    (BadRequest, 400, "Bad request"),
+    (Unfit, 422, "Unfit body"),
     (NotPossible, 422, "Not possible"),
+    (errors.SubmissionRefused, 422, "Not fit to be sent"),
     (errors.StoreError, 503, "Database unavailable"),
 )
 RETRY_AFTER_SECONDS = 5
 
 
 def problem(
-    status: int, title: str, detail: str | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    title: str,
+    detail: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    members: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Make a problem answer; every 503 says when to come again."""
+    """Make a problem answer, with members of its own; every 503 says when to come again."""
     body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
+    body |= members or {}
     if detail:
         body["detail"] = detail
     more = dict(headers or {})

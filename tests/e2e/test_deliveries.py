@@ -27,7 +27,7 @@ QUERIES = {
     "batches": "SELECT batch_id, type, status FROM batches",
     "batch_items": "SELECT batch_id, position, succeeded, invoice_number FROM batch_items",
     "holds": "SELECT case_id, reason, owner, released_at FROM holds",
-    "actions": "SELECT kind, case_id, cause, state, is_ours FROM actions",
+    "actions": "SELECT kind, target, cause, state, is_ours FROM actions",
     "decisions": "SELECT entity, policy, outcome FROM decisions",
 }
 LEFT = (

@@ -29,6 +29,8 @@ FULL = Snapshot(
     holds_active={"reason": 1},
     cases={("type", "status"): 1},
     last_webhook={"event": 1},
+    api_rate=1,
+    api_breaker_open=1,
 )
 
 
@@ -196,6 +198,7 @@ def test_the_dashboard_has_its_rows_and_no_panel_twice() -> None:
         "Amili's API",
         "The ledger",
         "Holds and cases",
+        "Handing over, and the epoch",
     ]
     assert len({panel["id"] for panel in panels}) == len(panels)
     taken = [

@@ -15,7 +15,7 @@ from service.domain.entities import Claims, EntityKey, Kind
 from service.domain.records import Case
 from service.store import migrating
 from service.store.database import Database
-from service.store.schema import metadata
+from service.store.registry import metadata
 from tests import servers
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

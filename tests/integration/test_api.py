@@ -49,7 +49,7 @@ CASE = {
 HOLD = {"holdId", "caseId", "reason", "owner", "placedAt", "until", "releasedAt"}
 ACTION = {"actionId", "kind", "state", "caseId", "cause", "attempts"}
 
-LISTS = ("/events", "/cases", "/actions", "/holds")
+LISTS = ("/events", "/cases", "/actions", "/holds", "/settlements")
 SINGLES = (
     *("/events/{}", "/batches/{}", "/invoices/{}", "/settlements/{}"),
     *("/cases/{}", "/cases/{}/timeline", "/actions/{}"),
@@ -150,7 +150,7 @@ def furnish(tx: Tx) -> None:
         Action(
             action_id="action-1",
             kind=ActionKind.PAUSE_CASE,
-            case_id="case-1",
+            target="case-1",
             organization_id="org-1",
             cause="level:1",
             state=ActionState.PLANNED,
@@ -341,7 +341,8 @@ class TestPaging:
 
     def test_nul_in_a_filter(self, desk: Desk) -> None:
         """A filter with a NUL is a bad request, and no fault of the database."""
-        for question in ("/events?state", "/cases?status", "/cases?after", "/actions?caseId"):
+        asked = ("/events?state", "/cases?status", "/cases?after", "/actions?caseId")
+        for question in (*asked, "/holds?after", "/settlements?after"):
             assert refuses(desk.door.get(f"{question}=%00x"), 400), question
 
 
@@ -551,7 +552,12 @@ def test_no_question_breaks_it(redis_url: str, database_url: str, tmp_path: Path
             door.post("/cases/case-1/holds", body, key=quote(key, errors="surrogatepass")),
             door.post(f"/cases/{part}/holds", body),
             door.delete(f"/cases/case-1/holds/{part}"),
-            door.post(f"/events/{part}/replay", body),
+            door.post(f"/events/{part}/replay", body, key=quote(key, errors="surrogatepass")),
+            door.post("/cases/case-1/withdraw", body, key=quote(key, errors="surrogatepass")),
+            door.post(f"/cases/{part}/eviction-request/accept", body),
+            door.post(f"/cases/{part}/resume", body),
+            door.post(f"/actions/{part}/cancel", body),
+            door.post(f"/actions/{part}/resend", body),
         ]
         for reply in replies:
             assert reply.status < 500, (path, part, asked, body)

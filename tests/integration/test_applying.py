@@ -43,7 +43,7 @@ from service.settings import Settings
 from service.store import batches, cases, decisions, entities, events, holds, invoices, ledger
 from service.store.database import Database, Tx
 from service.telemetry.metrics import Metrics
-from tests.integration.store_records import LEASE, Clock, case_key, emptied, event, shared_database
+from tests.integration.store_records import LEASE, Clock, case_key, emptied, event
 from workers.applying import Result, apply
 from workers.outcomes import Outcome
 from workers.parts import Parts, new_holder
@@ -114,15 +114,6 @@ class House:
         """Return the states of all events, oldest first."""
         with self.database.read() as tx:
             return [str(row.state) for row in reversed(events.listed(tx, limit=500))]
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Give a migrated database of each kind, for all tests of this module."""
-    with shared_database(request, tmp_path_factory) as url:
-        yield url
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,33 +18,9 @@ from tests.integration.store_records import (
     NOON,
     Clock,
     case_key,
-    emptied,
     event,
     migrated,
-    shared_database,
 )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Give the store's clock."""
-    return Clock()
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Give a migrated database of each kind, for all tests of this module."""
-    with shared_database(request, tmp_path_factory) as url:
-        yield url
-
-
-@pytest.fixture
-def database(shared_url: str, clock: Clock) -> Iterator[Database]:
-    """Give an empty database whose clock is ours."""
-    with emptied(shared_url, clock) as opened:
-        yield opened
 
 
 def want(database: Database, *names: str, after: float = 0) -> None:

@@ -19,17 +19,7 @@ from tests.integration.store_records import (
     case_key,
     emptied,
     event,
-    shared_database,
 )
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Give a migrated database of each kind, for all tests of this module."""
-    with shared_database(request, tmp_path_factory) as url:
-        yield url
 
 
 @pytest.fixture

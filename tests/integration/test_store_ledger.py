@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
-from service.domain.actions import OPEN, ActionKind, ActionState
+from service.domain.actions import LEVEL, OPEN, ActionState
 from service.domain.decisions import Decision
 from service.domain.deliveries import Delivery, digest_of
 from service.domain.holds import Hold
@@ -23,32 +22,8 @@ from tests.integration.store_records import (
     Clock,
     action,
     case_key,
-    emptied,
     migrated,
-    shared_database,
 )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Give the store's clock."""
-    return Clock()
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Give a migrated database of each kind, for all tests of this module."""
-    with shared_database(request, tmp_path_factory) as url:
-        yield url
-
-
-@pytest.fixture
-def database(shared_url: str, clock: Clock) -> Iterator[Database]:
-    """Give an empty database whose clock is ours."""
-    with emptied(shared_url, clock) as opened:
-        yield opened
 
 
 def hold(key: str | None = None, *, case_id: str = "case-1", seconds: float | None = None) -> Hold:
@@ -149,7 +124,7 @@ class TestLedger:
         first = action()
         database.run(lambda tx: ledger.plan(tx, first))
         database.run(lambda tx: ledger.save(tx, [replace(first, state=state)]))
-        for kind in ActionKind:
+        for kind in sorted(LEVEL):
             with pytest.raises(StoreRefused):
                 database.run(
                     lambda tx, k=kind: ledger.plan(tx, action(level=2, kind=k))  # type: ignore[misc]
@@ -191,10 +166,10 @@ class TestLedger:
         for each in (later, now):
             database.run(lambda tx, a=each: ledger.plan(tx, a))  # type: ignore[misc]
         with database.read() as tx:
-            assert ledger.due(tx, 10) == [(now.action_id, "case-2")]
+            assert ledger.due(tx, LEVEL, 10) == [(now.action_id, now.kind, "case-2")]
         clock.forward(5)
         with database.read() as tx:
-            assert len(ledger.due(tx, 10)) == ledger.due_count(tx) == 2
+            assert len(ledger.due(tx, LEVEL, 10)) == ledger.due_count(tx) == 2
             assert ledger.open_counts(tx) == {("pauseCase", "planned"): 2}
 
     def test_a_call_whose_maker_is_gone_is_found(self, database: Database, clock: Clock) -> None:
@@ -210,8 +185,8 @@ class TestLedger:
         database.run(lambda tx: ledger.renew(tx, "alive", LEASE))
         clock.forward(1)
         with database.begin() as tx:
-            assert ledger.abandoned(tx) == [(one.action_id, "case-1")]
-            assert ledger.due(tx, 10) == []
+            assert ledger.abandoned(tx) == [(one.action_id, one.kind, "case-1")]
+            assert ledger.due(tx, LEVEL, 10) == []
             ledger.save(tx, [replace(one, state=ActionState.UNCERTAIN)])
             assert ledger.holder_of(tx, one.action_id) is None
             assert ledger.abandoned(tx) == []

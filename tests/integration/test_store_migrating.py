@@ -13,7 +13,7 @@ from sqlalchemy import inspect, text
 from service.errors import SchemaMismatch
 from service.store import events, migrating
 from service.store.database import Database
-from service.store.schema import metadata
+from service.store.schema import events as events_table
 from tests.integration.store_records import event, migrated, with_driver
 
 
@@ -21,7 +21,7 @@ def test_the_migrations_make_the_metadata(database_url: str) -> None:
     """Alembic finds nothing to add, remove or change: tables, columns, types, indexes, keys."""
     with migrated(database_url) as database, database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
+        assert compare_metadata(context, events_table.metadata) == []
 
 
 def test_partial_indexes_are_partial(database_url: str) -> None:

@@ -15,22 +15,13 @@ from service.domain.entities import Read
 from service.domain.records import Batch, BatchItem, Invoice, Settlement
 from service.store import batches, cases, invoices
 from service.store.database import Database
-from tests.integration.store_records import NOON, case, emptied, shared_database
+from tests.integration.store_records import NOON, case, emptied
 
 SHARED = settings(
     max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Give a migrated database of each kind, for all tests of this module."""
-    with shared_database(request, tmp_path_factory) as url:
-        yield url
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from service.embedded import free_port
 from service.errors import ConfigError
 from service.sandbox.api import BASE
 from service.sandbox.world import ORGANIZATION_ID
-from service.settings import PREFIX, Settings
+from service.settings import PREFIX, SECRETS_DIR, SETTINGS_FILE, Settings
 
 CLIENT_ID = "sandbox"
 SANDBOX_PORT = 8090
@@ -164,6 +164,8 @@ def make(settings: Settings, folder: Folder, generated: Generated, redis_url: st
             "client_id": CLIENT_ID,
             "client_secret": generated.sandbox_secret,
         }
+        if not settings.organization_ids:
+            chosen["organization_ids"] = ORGANIZATION_ID
         if "read_lag_seconds" not in amili_contract.load().model_fields_set:
             chosen["read_lag_seconds"] = SANDBOX_READ_LAG
     ready = our_settings.load(**chosen)
@@ -193,5 +195,5 @@ def is_secret(name: str, value: str) -> bool:
     known: dict[str, Any] = {**Settings.model_fields, **Contract.model_fields}
     field = known.get(name.removeprefix(PREFIX).lower())
     if field is None:
-        return name != f"{PREFIX}SECRETS_DIR"
+        return name not in (SECRETS_DIR, SETTINGS_FILE)
     return SecretStr.__name__ in str(field.annotation) or "@" in value

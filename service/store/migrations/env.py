@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from service.store.schema import metadata
+from service.store import schema
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=False)
+context.configure(
+    connection=connection, target_metadata=schema.events.metadata, transaction_per_migration=False
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,71 @@
+"""`holds`: what must stay paused, and why."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from service.cli.opening import desk, listing
+from service.cli.showing import Json, Limit
+from service.desk.writing import NewHold
+from service.errors import ConfigError
+
+holds = typer.Typer(help="Holds: what must stay paused, and why.", no_args_is_help=True)
+
+Reason = Annotated[str, typer.Option(help="For instance dispute, payment_promise, court.")]
+Until = Annotated[str | None, typer.Option(help="An RFC 3339 time, or a span: 12h, 14d.")]
+Comment = Annotated[str | None, typer.Option(help="For people; never sent to Amili.")]
+
+
+@holds.command("list")
+def list_holds(
+    everything: Annotated[bool, typer.Option("--all", help="Ended holds too.")] = False,
+    after: Annotated[str | None, typer.Option(help="The `next` of the page before.")] = None,
+    limit: Limit = 200,
+    as_json: Json = False,
+) -> None:
+    """List holds, newest first."""
+    listing(
+        lambda reading: reading.holds(only_active=not everything, after=after, limit=limit),
+        as_json,
+        *("placedAt", "caseId", "reason", "owner", "until", "releasedAt", "holdId"),
+    )
+
+
+@holds.command("place")
+def place_hold(case_id: str, reason: Reason, until: Until = None, comment: Comment = None) -> None:
+    """Hold a case: it is paused at Amili until the last hold on it ends."""
+    typer.echo(placed(case_id, reason, until, comment))
+
+
+@holds.command("release")
+def release_hold(case_id: str, hold_id: str) -> None:
+    """Release a hold; when it was the last, the case is resumed if we paused it."""
+    with desk() as opened:
+        opened.writing.release_hold(case_id, hold_id)
+    typer.echo("Released.")
+
+
+def placed(case_id: str, reason: str, until: str | None, comment: str | None) -> str:
+    """Place an operator's hold; return its id."""
+    wish = NewHold(case_id, reason, "operator", until_of(until), comment)
+    with desk() as opened:
+        return opened.writing.place_hold(wish).hold_id
+
+
+def until_of(text: str | None) -> datetime | None:
+    """Read the end of a hold. Raises ConfigError with the two forms that are understood."""
+    if text is None:
+        return None
+    units = {"m": 60, "h": 3600, "d": 86400}
+    if text[:-1].isdecimal() and text[-1] in units and len(text) < 8:
+        return datetime.now(UTC) + timedelta(seconds=int(text[:-1]) * units[text[-1]])
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ConfigError("--until takes a time like 2026-12-24T12:00:00+01:00, or 45m, 12h, 14d")

@@ -1,0 +1,27 @@
+"""What the endpoints work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.desk.asking import Asking
+from service.desk.handing_over import Handover
+from service.desk.reading import Reading
+from service.desk.submissions import Submissions
+from service.desk.writing import Writing
+from service.submitting.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The use cases behind the API; all are synchronous, so endpoints run them in threads."""
+
+    reading: Reading
+    writing: Writing
+    asking: Asking
+    handover: Handover
+    submissions: Submissions
+    #: Which checks a submission has to pass.
+    rules: Rules
+    #: Those that are ours; empty: all.
+    organization_ids: tuple[str, ...]
