@@ -3,6 +3,8 @@
 
 # The Python to build .venv with: `make up PYTHON=/path/to/python`; without it the first that fits.
 PYTHON ?=
+# Test files that run at once: `make test TOGETHER=0` runs one after the other.
+TOGETHER ?= auto
 # More words for the command that a target runs: `make test ARGS="-k embedded"`.
 ARGS ?=
 
@@ -27,7 +29,7 @@ up: $(VENV)/runtime.stamp
 	@exec $(VENV)/bin/amili-events up $(ARGS)
 
 test: $(VENV)/test.stamp
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest --numprocesses $(TOGETHER) --dist loadfile $(ARGS)
 
 lint: $(VENV)/test.stamp
 	@$(VENV)/bin/python -m ruff check .

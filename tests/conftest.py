@@ -23,6 +23,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
 
+import hypothesis
 import pytest
 
 from service.embedded import EmbeddedRedis
@@ -31,6 +32,11 @@ from tests import servers
 
 REQUIRE_TOOLS = os.environ.get("AMILI_TEST_REQUIRE_TOOLS", "") not in ("", "0")
 NEEDS = re.compile(r"^(?:Skipped: )?needs (?P<tool>.+)$")
+
+
+# A slow machine is no fault: time is measured by the benchmark.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 # --- the run --------------------------------------------------------------
