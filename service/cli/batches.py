@@ -13,6 +13,7 @@ from service.cli.opening import desk
 from service.cli.showing import Json, Limit, show
 from service.desk.exporting import demand_free, replacing
 from service.desk.submissions import Submissions
+from service.domain.submissions import SubmissionKind
 from service.errors import ConfigError, RecordMissing
 from service.submitting.options import Options
 from service.submitting.writing import Line, write
@@ -32,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
 
 @batches.command("list")
 def list_batches(
-    kind: Annotated[str | None, typer.Option(help="invoices, payments or corrections.")] = None,
+    kind: Annotated[SubmissionKind | None, typer.Option(help="Only of this kind.")] = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:

@@ -17,6 +17,7 @@ from service.cli.settlements import Whose
 from service.cli.showing import Json, show
 from service.desk.handing_over import Handover, NewSubmission
 from service.desk.submissions import Submissions
+from service.desk.writing import word
 from service.domain.submissions import Submission, SubmissionKind
 from service.errors import ConfigError
 from service.queue import Bells
@@ -118,7 +119,7 @@ def group(kind: SubmissionKind, help_: str) -> typer.Typer:
             wish = NewSubmission(
                 kind=kind,
                 organization_id=one_organization(opened.settings, organization),
-                key=f"cli:{key}" if key else f"file:{report.digest.hex()}",
+                key=f"file:{report.digest.hex()}" if key is None else own_key(key),
                 digest=report.digest,
                 items=report.count,
             )
@@ -190,7 +191,24 @@ def one_organization(settings: Settings, given: str | None) -> str:
         raise ConfigError(
             f"Whose? AMILI_ORGANIZATION_IDS names {len(found)}: give --organization ID."
         )
-    return found[0]
+    ours = settings.organization_ids
+    if ours and found[0] not in ours:
+        # Nobody here would follow its batches.
+        raise ConfigError("--organization is none of AMILI_ORGANIZATION_IDS")
+    return demand_word("--organization", found[0])
+
+
+def own_key(given: str) -> str:
+    """Make the key of a submission from one of the operator's own. Raises ConfigError."""
+    return f"cli:{demand_word('--key', given)}"
+
+
+def demand_word(option: str, given: str) -> str:
+    """Return what can be kept. Raises ConfigError."""
+    try:
+        return word(given)
+    except ValueError as exc:
+        raise ConfigError(f"{option} {exc}") from None
 
 
 def place(handover: Handover, wish: NewSubmission, file: Path, options: Options) -> Submission:

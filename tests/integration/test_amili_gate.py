@@ -249,6 +249,24 @@ def test_the_breaker_is_one_for_all(redis_url: str) -> None:
     run(scene())
 
 
+def test_the_probe_is_not_always_the_first() -> None:
+    """Of several that wait any may be the probe, so that no bad request is it for ever."""
+
+    async def scene() -> None:
+        async with Gate(Noted(open_seconds=0.001), Metrics()) as gate:
+            await break_it(gate)
+            probes: set[int] = set()
+            while len(probes) < 2:
+                await asyncio.sleep(0.002)
+                asked = [gate.give("op", Purpose.FETCH, LONG) for _ in range(20)]
+                for place, each in enumerate(await asyncio.gather(*asked, return_exceptions=True)):
+                    if isinstance(each, Permit):
+                        probes.add(place)
+                        gate.tell(each, Verdict.UNTRIED)
+
+    run(scene())
+
+
 def test_a_cancelled_probe_lets_the_next_one_try(redis_url: str) -> None:
     """A probe that was never sent is free again at once, not after its time."""
 

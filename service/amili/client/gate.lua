@@ -81,9 +81,10 @@ local function forget_probe()
   state.probe, state.probe_until = '', 0
 end
 
-local function hear_failure()
+local function hear_failure(is_news)
   if state.open_for > 0 then
-    state.open_for = math.min(2 * state.open_for, rules.longest_open_seconds)
+    local longer = is_news and 2 * state.open_for or state.open_for
+    state.open_for = math.min(longer, rules.longest_open_seconds)
   else
     state.failures = state.failures + 1
     if state.failures < rules.failures then return end
@@ -119,7 +120,7 @@ local function hear(told)
   local is_probe = state.open_for > 0 and told.probe ~= '' and told.probe == state.probe
   if told.verdict == 'failed' then
     local counts = is_news and told.given_at >= state.closed_at
-    if is_probe or (state.open_for == 0 and counts) then hear_failure() end
+    if is_probe or (state.open_for == 0 and counts) then hear_failure(is_news) end
   elseif told.verdict == 'untried' or told.verdict == 'given_up' then
     if is_probe then forget_probe() end
   elseif is_probe then

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -69,12 +70,26 @@ class Queue:
             waiter.future.set_exception(error)
 
     def serve(self, grant: Grant, probe: str) -> Iterator[Permit]:
-        """Hand out what was given; yield what nobody waits for any more."""
+        """Hand out what was given; yield what nobody waits for any more.
+
+        A probe goes to anybody: were it always the first, and its request the one that Amili
+        fails at, then nobody would ever find out that all is well otherwise.
+        """
+        if probe:
+            for waiting in self._ranks:
+                _shuffle(waiting)
         for purpose, waiting, some in zip(ORDER, self._ranks, grant.given, strict=True):
             for _ in range(some):
                 permit = Permit(purpose, grant.given_at, probe)
                 if not _serve_one(waiting, permit):
                     yield permit
+
+
+def _shuffle(waiting: dict[Waiter, None]) -> None:
+    order = list(waiting)
+    random.shuffle(order)
+    waiting.clear()
+    waiting.update(dict.fromkeys(order))
 
 
 def _serve_one(waiting: dict[Waiter, None], permit: Permit) -> bool:

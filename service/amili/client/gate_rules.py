@@ -150,7 +150,7 @@ def hear_health(  # noqa: PLR0913 - the whole of one moment
     if told.verdict is Verdict.FAILED:
         counts = is_news and not is_open and told.given_at >= state.closed_at
         if is_probe or counts:
-            hear_failure(state, rules, turn, now)
+            hear_failure(state, rules, turn, now, is_news=is_news)
     elif told.verdict in (Verdict.UNTRIED, Verdict.GIVEN_UP):
         if is_probe:
             state.probe, state.probe_until = "", 0.0
@@ -161,10 +161,11 @@ def hear_health(  # noqa: PLR0913 - the whole of one moment
         state.failures = 0
 
 
-def hear_failure(state: State, rules: Rules, turn: Turn, now: float) -> None:
-    """Count a failure, or open the breaker again."""
+def hear_failure(state: State, rules: Rules, turn: Turn, now: float, *, is_news: bool) -> None:
+    """Count a failure, or open the breaker again: for longer, unless it failed before as well."""
     if state.open_for > 0:
-        state.open_for = min(2 * state.open_for, rules.longest_open_seconds)
+        longer = 2 * state.open_for if is_news else state.open_for
+        state.open_for = min(longer, rules.longest_open_seconds)
     else:
         state.failures += 1
         if state.failures < rules.failures:

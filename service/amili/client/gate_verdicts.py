@@ -21,7 +21,7 @@ class Shown:
     verdict: Verdict = Verdict.UNTRIED
     #: Seconds for which the host wants to be left alone by everybody.
     wait: float = 0.0
-    #: A digest of the request, if it was refused as too much or by a server error.
+    #: A digest of the request, if it arrived and the answer was 429, a server error, or none.
     about: str = ""
 
     def begin(self) -> None:
@@ -35,11 +35,11 @@ class Shown:
         if answer.status in (TOO_MANY, UNAVAILABLE):
             self.wait = retry_after(answer.headers, now=now) or 0.0
 
-    def by_error(self, error: ProviderError) -> None:
+    def by_error(self, request: Request, error: ProviderError) -> None:
         """Learn from a call that ended without an answer, or with one that is too large."""
         is_away = isinstance(error, ProviderUnreachable)
         self.verdict, self.wait = Verdict.FAILED if is_away else Verdict.ALIVE, 0.0
-        self.about = ""
+        self.about = digest(request) if is_away and error.may_have_happened else ""
 
 
 def verdict_of(status: int) -> Verdict:

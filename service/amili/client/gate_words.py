@@ -80,7 +80,7 @@ class Told:
     probe: str = ""
     #: Seconds for which the host wants to be left alone; 0: it did not say.
     wait: float = 0.0
-    #: A digest of the request that was answered so; empty: there was no answer.
+    #: A digest of the request; empty: it did not even arrive.
     about: str = ""
 
 

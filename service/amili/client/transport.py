@@ -134,7 +134,7 @@ class Transport:
         try:
             answer = await self._open_wire().exchange(signed, timeout=left)
         except ProviderError as error:
-            shown.by_error(error)
+            shown.by_error(request, error)
             raise
         shown.by_answer(request, answer, now=time.time())
         return answer

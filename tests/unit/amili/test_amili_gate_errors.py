@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -16,6 +17,7 @@ from service.errors import CircuitOpen, ContractBroken, ProviderUnreachable
 from workers import backoff
 from workers.acting import judge
 
+ASKED = Request("op", "GET", "http://a/b", params=(("PageToken", "p"),))
 NOW = 1_795_360_000.0
 OPEN = CircuitOpen(operation="pause_case", retry_after=3.0)
 SENT = Action(
@@ -80,9 +82,7 @@ def test_whose_retry_after_is_for_everybody(status: int, wait: float) -> None:
     """A busy or absent host is left alone by all; a locked case is its own affair."""
     shown = Shown()
     shown.begin()
-    shown.by_answer(
-        Request("op", "GET", "http://a/b"), Answer(status, {"Retry-After": "7"}, b""), now=NOW
-    )
+    shown.by_answer(ASKED, Answer(status, {"Retry-After": "7"}, b""), now=NOW)
     assert shown.wait == wait
 
 
@@ -93,6 +93,22 @@ def test_what_no_answer_shows() -> None:
     shown.begin()
     seen.append(shown.verdict)
     for error in (ProviderUnreachable(operation="op"), ContractBroken(operation="op")):
-        shown.by_error(error)
+        shown.by_error(ASKED, error)
         seen.append(shown.verdict)
     assert seen == [Verdict.UNTRIED, Verdict.GIVEN_UP, Verdict.FAILED, Verdict.ALIVE]
+
+
+def test_what_arrived_is_known_again() -> None:
+    """A request that arrived and was not answered well has a name; one that did not, has none."""
+    shown = Shown()
+    shown.by_error(ASKED, ProviderUnreachable(operation="op"))
+    first = shown.about
+    assert first
+    shown.by_answer(ASKED, Answer(503, {}, b""), now=NOW)
+    assert shown.about == first
+    shown.by_answer(replace(ASKED, params=()), Answer(429, {}, b""), now=NOW)
+    assert shown.about not in ("", first)
+    shown.by_answer(ASKED, Answer(404, {}, b""), now=NOW)
+    assert not shown.about
+    shown.by_error(ASKED, ProviderUnreachable(operation="op", may_have_happened=False))
+    assert not shown.about

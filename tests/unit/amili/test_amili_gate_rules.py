@@ -205,6 +205,17 @@ def test_a_failing_probe_opens_it_for_twice_as_long() -> None:
     assert left == pytest.approx([1, 2, 4, 8, 15, 15, 15])
 
 
+def test_a_probe_that_failed_before_as_well_keeps_the_pause_short() -> None:
+    """A request that Amili always fails at does not keep the breaker open for ever longer."""
+    played = Played()
+    played.tell(Verdict.FAILED, played.ask(fetch=1), about="poison")
+    left = [played.break_it().open_left]
+    for _ in range(4):
+        probe = played.ask(after=left[-1] + 0.1, fetch=1)
+        left.append(played.tell(Verdict.FAILED, probe, about="poison").open_left)
+    assert left == pytest.approx([1, 1, 1, 1, 1], abs=0.01)
+
+
 def test_a_probe_of_a_dead_process_ends_by_time() -> None:
     """When nothing is heard of a probe, another caller tries after its time."""
     played = Played(probe_seconds=31)
