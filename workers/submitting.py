@@ -102,7 +102,11 @@ async def make(client: AmiliClient, call: Call, parts: Parts, not_after: float) 
     """Make the one call; say what its answer means."""
     action = call.action
     try:
-        batch_id = await request(client, call, not_after)
+        items = await asyncio.to_thread(read_items, call)
+    except Exception as exc:
+        return Ended(replace(action, state=ActionState.REFUSED, error=backoff.told(exc)))
+    try:
+        batch_id = await request(client, action, items, not_after)
     except ProviderError as exc:
         return judge(action, exc, backoff.wait(exc, AWAY_FAILURES, parts.chance))
     except Exception as exc:
@@ -110,11 +114,9 @@ async def make(client: AmiliClient, call: Call, parts: Parts, not_after: float) 
     return Ended(replace(action, state=ActionState.ANSWERED), batch_id)
 
 
-async def request(client: AmiliClient, call: Call, not_after: float) -> str:
+async def request(client: AmiliClient, action: Action, items: list[Any], not_after: float) -> str:
     """Send a chunk and return its batch's id; the key is the same for every try."""
-    action = call.action
     organization, key = action.organization_id or "", action.action_id
-    items = await asyncio.to_thread(read_items, call)
     if action.kind is ActionKind.CREATE_INVOICES:
         created = await client.create_invoices(
             organization, items, idempotency_key=key, not_after=not_after
@@ -165,11 +167,13 @@ def finish(parts: Parts, ended: Ended) -> Outcome:
     def run(tx: Tx) -> Outcome:
         outcome = Outcome()
         action = ended.action
-        if ledger.lock(tx, action.action_id) is None:
+        now = ledger.lock(tx, action.action_id)
+        if now is None:
             return outcome
         if ledger.holder_of(tx, action.action_id) != parts.holder:
             outcome.leases_lost += 1
-            return outcome
+            if not is_answer_to(action, now):
+                return outcome
         if action.state is ActionState.PLANNED:
             save(tx, replace(action, not_before=tx.now + ended.wait), outcome)
         elif action.state is ActionState.UNCERTAIN:
@@ -177,12 +181,35 @@ def finish(parts: Parts, ended: Ended) -> Outcome:
         elif action.state is ActionState.REFUSED:
             refuse(tx, action, outcome)
         else:
-            save(tx, replace(action, ended_at=tx.now), outcome)
-            taken(tx, action, ended.batch_id)
+            answer(tx, action, ended.batch_id, outcome)
         return outcome
 
     # Many tries: what Amili answered is known only here.
     return parts.database.run(run, tries=20)
+
+
+def is_answer_to(action: Action, now: Action) -> bool:
+    """Say whether this is Amili's word on the very call that is uncertain by now.
+
+    Its lease had ended, nobody knew and nobody sent it again: the word still counts.
+    """
+    same = (action.attempts, action.sent_at) == (now.attempts, now.sent_at)
+    known = action.state in (ActionState.ANSWERED, ActionState.REFUSED)
+    return known and same and now.state is ActionState.UNCERTAIN
+
+
+def answer(tx: Tx, action: Action, batch_id: str | None, outcome: Outcome) -> bool:
+    """Note the batch that a chunk became, and have it followed; False: it is another's."""
+    chunk = submissions.chunk(tx, *place(action.target))
+    other = None if batch_id is None else submissions.chunk_of_batch(tx, batch_id)
+    if chunk is None or batch_id is None or (other is not None and other != chunk):
+        save(tx, lost(uncertain(action, "Amili named a batch that is not this one's"), tx), outcome)
+        return False
+    after = replace(action, state=ActionState.ANSWERED, not_before=None, closed_at=None)
+    save(tx, replace(after, ended_at=action.ended_at or tx.now), outcome)
+    submissions.save_chunk(tx, replace(chunk, batch_id=batch_id))
+    entities.nudge(tx, [batch_nudge(action, batch_id)])
+    return True
 
 
 def save(tx: Tx, action: Action, outcome: Outcome) -> None:
@@ -207,23 +234,14 @@ def lost(action: Action, tx: Tx) -> Action:
     return replace(action, ended_at=ended_at, not_before=again, closed_at=closed_at)
 
 
-def taken(tx: Tx, action: Action, batch_id: str | None) -> None:
-    """Note the batch that a chunk became, and have it followed."""
-    chunk = submissions.chunk(tx, *place(action.target))
-    if chunk is None or batch_id is None:
-        return
-    submissions.save_chunk(tx, replace(chunk, batch_id=batch_id))
-    entities.nudge(
-        tx,
-        [
-            Nudge(
-                EntityKey(Kind.BATCH, batch_id),
-                "submission",
-                {"action_id": action.action_id},
-                organization_id=action.organization_id,
-                after_seconds=FIRST_READ_SECONDS,
-            )
-        ],
+def batch_nudge(action: Action, batch_id: str) -> Nudge:
+    """Have the batch of a chunk read."""
+    return Nudge(
+        EntityKey(Kind.BATCH, batch_id),
+        "submission",
+        {"action_id": action.action_id},
+        organization_id=action.organization_id,
+        after_seconds=FIRST_READ_SECONDS,
     )
 
 

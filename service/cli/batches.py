@@ -74,6 +74,9 @@ def retry_failed(
     name: Id,
     file: Annotated[Path, typer.Argument(help="Written as its ending says: csv, ndjson, json.")],
     force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
+    unlisted: Annotated[
+        bool, typer.Option(help="Also those of which Amili says nothing: ask Amili before.")
+    ] = False,
 ) -> None:
     """Write the rows that Amili has not taken to a file, to be corrected and submitted again.
 
@@ -86,7 +89,7 @@ def retry_failed(
         kind = opened.submissions.kind_of(submission_id)
         lines = [
             Line(each.body, reasons(each.errors) or each.state)
-            for each in opened.submissions.not_taken(submission_id)
+            for each in opened.submissions.not_taken(submission_id, unlisted=unlisted)
         ]
     if not lines:
         typer.echo("There is nothing to correct.")

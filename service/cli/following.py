@@ -17,6 +17,10 @@ LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 15.0
 ENDED = {"succeeded": 0, "partial": 1, "failed": 1, "uncertain": 2}
 HINT = "Nothing moves: does a worker run (amili-events worker), and is Amili reachable?"
+HALF = (
+    "Its rows are not complete, and nothing was sent. Submit the same file again to go on, or "
+    "forget it: amili-events batches discard"
+)
 
 
 def progress() -> Progress:
@@ -53,7 +57,8 @@ def follow(submissions: Submissions, submission_id: str) -> dict[str, Any]:
             if at_amili + done != seen:
                 seen, since, hinted = at_amili + done, time.monotonic(), False
             elif time.monotonic() - since > PATIENCE_SECONDS and not hinted:
-                bars.console.print(HINT)
+                half = f"{HALF} {submission_id}"
+                bars.console.print(half if shown["state"] == "staging" else HINT, soft_wrap=True)
                 hinted = True
             time.sleep(LOOK_SECONDS)
 
@@ -72,9 +77,13 @@ def tell(shown: dict[str, Any], say: Callable[[str], None] = typer.echo) -> int:
     for chunk in shown.get("chunks", ()):
         if chunk["error"] and chunk["state"] in ("uncertain", "refused"):
             say(f"  chunk {chunk['chunk']}: {chunk['state']}: {chunk['error']}")
-    missing = items["failed"] + items["unlisted"] + items["refused"]
-    if missing:
+    if items["unlisted"]:
+        say("  unlisted: the batch ended and does not say which they are: ask Amili before you")
+        say("  hand them over again (retry-failed leaves them out unless --unlisted is given).")
+    if items["failed"] + items["refused"]:
         say(f"To correct them: amili-events batches retry-failed {shown['submissionId']} FILE")
+    if shown["state"] == "staging":
+        say(f"{HALF} {shown['submissionId']}")
     if shown["state"] == "uncertain":
         say(
             "Nobody knows whether Amili has these. Ask Amili, or look for their invoices; then: "

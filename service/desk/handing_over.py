@@ -14,6 +14,7 @@ from itertools import islice
 import structlog
 
 from service.desk.ids import known
+from service.desk.once import named, once
 from service.desk.writing import NotPossible
 from service.domain.actions import Action, ActionState
 from service.domain.submissions import (
@@ -90,12 +91,16 @@ class Handover:
         self._ring()
         return submission
 
-    def resend(self, submission_id: str) -> int:
+    def resend(self, submission_id: str, key: str | None = None) -> int:
         """Have chunks sent again of which nobody knows whether they arrived; return how many.
 
-        Only ever on a person's word. Raises RecordMissing or NotPossible.
+        Only ever on a person's word, and after one more look at Amili; the same `key` asks once.
+        Raises RecordMissing or NotPossible.
         """
-        count = self._database.run(lambda tx: again(tx, known(submission_id)))
+        request = named("resend_submission", known(submission_id), key)
+        count: int = self._database.run(
+            lambda tx: once(tx, request, lambda: again(tx, submission_id))
+        )
         self._ring()
         return count
 
@@ -239,7 +244,7 @@ def call(tx: Tx, submission: Submission, chunk: Chunk) -> Action:
 
 
 def again(tx: Tx, submission_id: str) -> int:
-    """Plan anew what is uncertain and waits for a person: the same rows, the same keys."""
+    """Have what is uncertain and waits for a person looked up, then sent: rows and keys stay."""
     locked(tx, submission_id)
     waiting = [
         row.action_id
@@ -251,6 +256,7 @@ def again(tx: Tx, submission_id: str) -> int:
     for action_id in waiting:
         action = ledger.lock(tx, action_id)
         if action is not None:
-            planned = replace(action, state=ActionState.PLANNED, closed_at=None, ended_at=None)
-            ledger.save(tx, [replace(planned, not_before=None)])
+            detail = {**action.detail, "resend": "asked"}
+            asked = replace(action, closed_at=None, not_before=tx.now, detail=detail)
+            ledger.save(tx, [asked])
     return len(waiting)

@@ -18,6 +18,9 @@ from service.store.database import Database, Tx
 MOST_SHOWN = 100
 
 
+NOT_TAKEN = frozenset({ItemState.FAILED, ItemState.REFUSED, ItemState.UNLISTED})
+
+
 @dataclass(frozen=True, slots=True)
 class NotTaken:
     """An item that is to be corrected and handed over again; `body` is its JSON as it was sent."""
@@ -55,7 +58,7 @@ class Submissions:
             if found is None:
                 raise RecordMissing("There is no submission with this id.")
             counts = submissions.counts(tx, [submission_id])[submission_id]
-            failed = submissions.not_taken(tx, submission_id, limit=MOST_SHOWN)
+            failed = submissions.not_taken(tx, submission_id, NOT_TAKEN, limit=MOST_SHOWN)
             return summary(tx, found, counts) | {
                 "chunks": [chunk(row) for row in submissions.chunks_of(tx, submission_id)],
                 "failed": [item(row) for row in failed],
@@ -75,12 +78,16 @@ class Submissions:
             raise RecordMissing("There is no submission with this id.")
         return found.kind
 
-    def not_taken(self, submission_id: str) -> Iterator[NotTaken]:
-        """Walk through every item that Amili has not taken, in the order of the file."""
+    def not_taken(self, submission_id: str, *, unlisted: bool = False) -> Iterator[NotTaken]:
+        """Walk through every item that Amili has not taken, in the order of the file.
+
+        Those of which nobody knows whether it has are among them only when asked for.
+        """
+        states = NOT_TAKEN if unlisted else NOT_TAKEN - {ItemState.UNLISTED}
         last = -1
         while True:
             with self._database.read() as tx:
-                rows = submissions.not_taken(tx, submission_id, after=last)
+                rows = submissions.not_taken(tx, submission_id, states, after=last)
             if not rows:
                 return
             for row in rows:

@@ -6,7 +6,8 @@ ledger and becomes one batch at Amili. An item is one invoice, payment or correc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -39,7 +40,7 @@ class ItemState(StrEnum):
     SUCCEEDED = "succeeded"
     #: Its batch ended and tells why not.
     FAILED = "failed"
-    #: Its batch ended and does not name it.
+    #: Its batch ended and does not say which it is: a person has to ask Amili.
     UNLISTED = "unlisted"
     #: Amili refused the whole chunk.
     REFUSED = "refused"
@@ -139,38 +140,90 @@ def next_poll(answered_at: datetime, now: datetime) -> datetime:
     return now + min(max((now - answered_at) / 2, SHORTEST_POLL), LONGEST_POLL)
 
 
+def has_ended(status: str | None) -> bool:
+    """Say whether nothing follows on this status of a batch, however it is spelt."""
+    return status is not None and status.upper() in ENDED
+
+
 def settled(
     items: Sequence[Item], said: Iterable[BatchItem]
 ) -> list[tuple[Item, BatchItem | None]]:
     """Put each item together with what its ended batch says of it; None: it is not named.
 
-    Each word of the batch stands for one item, so that two payments on one invoice are two.
+    Each word of the batch stands for one item, so that two payments on one invoice are two. The
+    creditor's own id is matched before Amili's, that before a number, and a number only where
+    no other item or word has it.
     """
-    waiting: dict[tuple[str, str], list[BatchItem]] = {}
-    for word in said:
-        for name in names_of(word):
-            waiting.setdefault(name, []).append(word)
-    used: set[int] = set()
-    found: list[tuple[Item, BatchItem | None]] = []
+    words = list(said)
+    found: dict[int, BatchItem] = {}
+    for name in (source_of, id_of, number_of):
+        left = [item for item in items if item.position not in found]
+        doubles = double(left, name) | double(words, name) if name is number_of else set()
+        matched = match(left, words, name, doubles)
+        found |= matched
+        used = {id(word) for word in matched.values()}
+        words = [word for word in words if id(word) not in used]
+    found |= the_rest([item for item in items if item.position not in found], words)
+    return [(item, found.get(item.position)) for item in items]
+
+
+Name = Callable[[Item | BatchItem], str | None]
+
+
+def double(things: Iterable[Item | BatchItem], name: Name) -> set[str]:
+    """List the names that several of these have."""
+    counted = Counter(key for thing in things if (key := name(thing)) is not None)
+    return {key for key, count in counted.items() if count > 1}
+
+
+def match(
+    items: Sequence[Item], words: Sequence[BatchItem], name: Name, but: Set[str]
+) -> dict[int, BatchItem]:
+    """Match items with words of one name, in their order; names in `but` say nothing."""
+    waiting: dict[str, list[BatchItem]] = {}
+    for word in words:
+        if (key := name(word)) is not None and key not in but:
+            waiting.setdefault(key, []).append(word)
+    found: dict[int, BatchItem] = {}
     for item in items:
-        free = (
-            word
-            for name in names_of(item)
-            for word in waiting.get(name, ())
-            if id(word) not in used
-        )
-        said_of_it = next(free, None)
-        if said_of_it is not None:
-            used.add(id(said_of_it))
-        found.append((item, said_of_it))
+        free = waiting.get(name(item) or "", [])
+        fitting = next((word for word in free if not contradicts(item, word)), None)
+        if fitting is not None:
+            free.remove(fitting)
+            found[item.position] = fitting
     return found
 
 
-def names_of(thing: Item | BatchItem) -> list[tuple[str, str]]:
-    """Name a thing in every way that is known, the surest first."""
-    names = (
-        ("source", thing.unique_source_invoice_id),
-        ("id", thing.invoice_id),
-        ("number", thing.invoice_number),
-    )
-    return [(kind, name) for kind, name in names if name is not None]
+def the_rest(items: Sequence[Item], words: Sequence[BatchItem]) -> dict[int, BatchItem]:
+    """Give the words that name nobody to the items that nobody named: as many, and all alike."""
+    alike = len({word.succeeded for word in words}) == 1
+    nameless = all(not names_anything(word) for word in words)
+    if not (alike and nameless and len(items) == len(words)):
+        return {}
+    return {item.position: word for item, word in zip(items, words, strict=True)}
+
+
+def source_of(thing: Item | BatchItem) -> str | None:
+    """Name a thing by the creditor's own id."""
+    return thing.unique_source_invoice_id
+
+
+def id_of(thing: Item | BatchItem) -> str | None:
+    """Name a thing by Amili's id, in one spelling."""
+    return thing.invoice_id and thing.invoice_id.lower()
+
+
+def number_of(thing: Item | BatchItem) -> str | None:
+    """Name a thing by its number."""
+    return thing.invoice_number
+
+
+def contradicts(item: Item, word: BatchItem) -> bool:
+    """Both have the creditor's own id, and not the same one."""
+    ours, theirs = item.unique_source_invoice_id, word.unique_source_invoice_id
+    return ours is not None and theirs is not None and ours != theirs
+
+
+def names_anything(word: BatchItem) -> bool:
+    """It has any name at all."""
+    return bool(word.unique_source_invoice_id or word.invoice_id or word.invoice_number)

@@ -50,7 +50,7 @@ submission_chunks = Table(
     Column("batch_status", Word),
     Column("ended_at", Moment),
 )
-Index("ix_submission_chunks_batch_id", submission_chunks.c.batch_id)
+Index("uq_submission_chunks_batch_id", submission_chunks.c.batch_id, unique=True)
 
 submission_items = Table(
     "submission_items",

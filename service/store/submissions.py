@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, Update, bindparam, func, select, update
 
 from service.domain.submissions import (
     Chunk,
@@ -27,8 +27,6 @@ from service.store.schema import actions
 COLUMNS = tuple(submissions.c[f.name] for f in fields(Submission))
 CHUNK = tuple(submission_chunks.c[f.name] for f in fields(Chunk))
 ITEM = tuple(submission_items.c[f.name] for f in fields(Item))
-#: States in which an invoice may not be handed over a second time.
-TAKEN = (ItemState.OPEN, ItemState.SUCCEEDED)
 
 
 # --- submissions --------------------------------------------------------------
@@ -269,11 +267,16 @@ def item_of(row: Sequence[Any]) -> Item:
 
 
 def save_items(tx: Tx, submission_id: str, items: Sequence[Item], at: datetime) -> None:
-    """Write what became of items: of what Amili took the body goes, of the rest the claim."""
-    if not items:
-        return
-    table = submission_items
-    for taken in (True, False):
+    """Write what became of items.
+
+    Of what Amili took the body goes; of what it surely has not, the claim: it may come again.
+    """
+    sorts: tuple[tuple[Set[ItemState], dict[str, None]], ...] = (
+        ({ItemState.SUCCEEDED}, {"body": None}),
+        ({ItemState.FAILED, ItemState.REFUSED}, {"claim": None}),
+        ({ItemState.OPEN, ItemState.UNLISTED}, {}),
+    )
+    for states, gone in sorts:
         rows = [
             {
                 "at_position": item.position,
@@ -282,27 +285,30 @@ def save_items(tx: Tx, submission_id: str, items: Sequence[Item], at: datetime) 
                 "to_errors": item.errors,
             }
             for item in items
-            if (item.state is ItemState.SUCCEEDED) is taken
+            if item.state in states
         ]
-        if not rows:
-            continue
-        gone = {"body": None} if taken else {"claim": None}
-        statement = (
-            update(table)
-            .where(
-                table.c.submission_id == submission_id,
-                table.c.position == bindparam("at_position"),
-                table.c.state != str(ItemState.SUCCEEDED),
-            )
-            .values(
-                invoice_id=func.coalesce(bindparam("to_invoice_id"), table.c.invoice_id),
-                state=bindparam("to_state"),
-                errors=bindparam("to_errors"),
-                ended_at=at,
-                **gone,
-            )
+        if rows:
+            tx.execute(item_update(submission_id, at, gone), rows)
+
+
+def item_update(submission_id: str, at: datetime, gone: Mapping[str, None]) -> Update:
+    """Make the statement that writes one item; a success is never taken back."""
+    table = submission_items
+    return (
+        update(table)
+        .where(
+            table.c.submission_id == submission_id,
+            table.c.position == bindparam("at_position"),
+            table.c.state != str(ItemState.SUCCEEDED),
         )
-        tx.execute(statement, rows)
+        .values(
+            invoice_id=func.coalesce(bindparam("to_invoice_id"), table.c.invoice_id),
+            state=bindparam("to_state"),
+            errors=bindparam("to_errors"),
+            ended_at=at,
+            **gone,
+        )
+    )
 
 
 def counts(tx: Tx, submission_ids: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -319,20 +325,23 @@ def counts(tx: Tx, submission_ids: Sequence[str]) -> dict[str, dict[str, int]]:
 
 
 def not_taken(
-    tx: Tx, submission_id: str, *, chunk: int | None = None, after: int = -1, limit: int = 500
+    tx: Tx,
+    submission_id: str,
+    states: Set[ItemState],
+    *,
+    after: int = -1,
+    limit: int = 500,
 ) -> Sequence[Row[Any]]:
-    """Return the items that Amili has not taken, with their bodies; `after`: the last position."""
+    """Return the items in these states, with their bodies; `after`: the last position."""
     asked = (
         select(submission_items)
         .where(
             submission_items.c.submission_id == submission_id,
             submission_items.c.position > after,
-            submission_items.c.state.in_((ItemState.FAILED, ItemState.UNLISTED, ItemState.REFUSED)),
+            submission_items.c.state.in_(sorted(states)),
         )
         .order_by(submission_items.c.position)
         .limit(limit)
     )
-    if chunk is not None:
-        asked = asked.where(submission_items.c.chunk == chunk)
     found: Sequence[Row[Any]] = tx.execute(asked).all()
     return found

@@ -16,9 +16,13 @@ import pytest
 
 from service.amili.client import AmiliClient, TokenKeeper
 from service.amili.contract import Contract
-from service.desk.handing_over import Handover, NewSubmission
+from service.amili.requests import NewInvoice
+from service.amili.resources import Batch as ReadBatch
+from service.desk.handing_over import AlreadyHandedOver, Handover, NewSubmission
 from service.desk.submissions import Submissions
+from service.domain.actions import ActionState
 from service.domain.pausing import Rules
+from service.domain.records import Batch, BatchItem
 from service.domain.submissions import LOOKUPS, NewItem, SubmissionKind
 from service.inbox.stream import Stream
 from service.policies import POLICIES
@@ -31,11 +35,13 @@ from service.settings import Settings
 from service.store import invoices, ledger
 from service.telemetry.metrics import Metrics
 from tests.integration.store_records import Clock, emptied
-from workers import submitting
+from workers import looking_up, submitting
 from workers.belt import act
 from workers.looking import look
+from workers.outcomes import Outcome
 from workers.parts import Parts, new_holder
 from workers.sweeping import Sweeper
+from workers.tracking import follow
 
 CREATE = "CreateInvoices"
 
@@ -363,3 +369,170 @@ def test_many_workers_send_each_chunk_once(house: House) -> None:
     assert house.to_the_end(made)["state"] == "succeeded"
     assert len(house.calls()) == 10
     assert sorted(house.created()) == sorted(f"source-{n}" for n in range(30))
+
+
+# --- what a batch does not say ----------------------------------------------------------
+
+
+def ended(house: House, submission_id: str, status: str, *items: BatchItem) -> Outcome:
+    """Let the batch of the only chunk be read as ended."""
+    (chunk,) = house.shown(submission_id)["chunks"]
+    batch = Batch(chunk["batchId"], ORGANIZATION_ID, None, status, None, None, items, "{}")
+    outcome = Outcome()
+    house.parts.database.run(lambda tx: follow(tx, batch, outcome))
+    return outcome
+
+
+@pytest.fixture
+def sent(house: House) -> str:
+    """Hand three invoices over, in one chunk that Amili has and works on."""
+    house.amili.control.set_behaviour(batch_delay_seconds=100_000.0)
+    made = house.hand_over(3)
+    house.act()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("SUCCESS", "succeeded"), ("success", "succeeded"), ("FAILED", "failed")]
+)
+def test_a_batch_that_names_nobody_speaks_for_all(
+    house: House, sent: str, status: str, state: str
+) -> None:
+    """What a batch of one outcome does not name has that outcome, however it is spelt."""
+    ended(house, sent, status)
+    assert house.shown(sent)["items"][state] == 3
+
+
+def test_what_nobody_names_stays_taken_until_it_is_known(house: House, sent: str) -> None:
+    """A PARTIAL batch leaves the unnamed in doubt: not handed over twice, and mended by a word."""
+    ended(house, sent, "PARTIAL", BatchItem(True, unique_source_invoice_id="source-1"))
+    shown = house.shown(sent)
+    assert (shown["items"]["unlisted"], shown["items"]["succeeded"]) == (2, 1)
+    views = Submissions(house.parts.database)
+    assert [*views.not_taken(sent)] == []
+    assert len([*views.not_taken(sent, unlisted=True)]) == 2
+    with pytest.raises(AlreadyHandedOver):
+        house.hand_over(1, key="again")
+    words = [BatchItem(n != 2, unique_source_invoice_id=f"source-{n}") for n in range(3)]
+    ended(house, sent, "PARTIAL", *words)
+    assert house.shown(sent)["items"] == house.shown(sent)["items"] | {
+        **{"unlisted": 0, "succeeded": 2, "failed": 1},
+    }
+
+
+def test_as_many_nameless_failures_as_items_are_theirs(house: House, sent: str) -> None:
+    """Of failed[] no member is documented: where only failures are left, the left items failed."""
+    words = [BatchItem(True, invoice_number="number-0"), BatchItem(False, errors='[{"code":"X"}]')]
+    ended(house, sent, "PARTIAL", *words, BatchItem(False, errors='[{"code":"Y"}]'))
+    assert [each["state"] for each in house.shown(sent)["failed"]] == ["failed", "failed"]
+
+
+def test_a_batch_of_another_chunk_is_not_taken(house: House) -> None:
+    """Two chunks never share a batch: the second word of the same id is doubted."""
+    made = house.hand_over(6)
+    with house.parts.database.read() as tx:
+        first, second = ledger.due(tx, submitting.MODELS, 10)
+    for due in (first, second):
+        call, _ = submitting.begin(house.parts, due)
+        assert call is not None
+        word = replace(call.action, state=ActionState.ANSWERED)
+        submitting.finish(house.parts, submitting.Ended(word, "batch-of-one"))
+    states = [chunk["state"] for chunk in house.shown(made)["chunks"]]
+    assert states == ["answered", "uncertain"]
+
+
+def test_a_late_answer_counts_while_nobody_knew(house: House) -> None:
+    """Amili's word is written down although the lease ended, unless it was sent again since."""
+    made = house.hand_over(1)
+    with house.parts.database.read() as tx:
+        (due,) = ledger.due(tx, submitting.MODELS, 10)
+    call, _ = submitting.begin(house.parts, due)
+    assert call is not None
+    house.clock.forward(house.parts.settings.lease_seconds + 1)
+    Sweeper(house.parts).sweep()
+    word = submitting.Ended(replace(call.action, state=ActionState.ANSWERED), "batch-1")
+    submitting.finish(house.parts, word)
+    (chunk,) = house.shown(made)["chunks"]
+    assert (chunk["state"], chunk["batchId"]) == ("answered", "batch-1")
+
+
+# --- looks that say nothing -------------------------------------------------------------
+
+
+def test_looks_that_amili_does_not_answer_are_no_looks(house: House) -> None:
+    """While Amili cannot be asked the chunk stays open; once it can, what arrived is found."""
+    house.amili.control.add_fault(CREATE, after_effect=True, cut=True)
+    reads = ("GetBatchesByOrganization", "GetInvoicesByOrganization")
+    for operation in reads:
+        house.amili.control.add_fault(operation, status=503, rate=1.0)
+    made = house.hand_over(2)
+    for _ in range(40):
+        house.act()
+        house.clock.forward(60)
+    assert house.shown(made)["state"] == "sending"
+    house.amili.control.clear_faults()
+    assert house.to_the_end(made)["state"] == "succeeded"
+    assert len(house.calls()) == 1
+
+
+def test_a_filter_without_effect_finds_nothing(house: House, monkeypatch: Any) -> None:
+    """Were every key to bring the same batch, none of them is ours."""
+    stranger = house.amili.control.register_batch(type="INVOICE")["batchId"]
+
+    async def everything(client: Any, action: Any, key: str) -> list[Any]:
+        return [ReadBatch.model_validate({"batchId": stranger, "status": "QUEUED"})]
+
+    monkeypatch.setattr(looking_up, "listed", everything)
+    house.amili.control.add_fault(CREATE, cut=True)
+    shown = house.to_the_end(house.hand_over(1))
+    assert (shown["state"], shown["chunks"][0]["batchId"]) == ("uncertain", None)
+
+
+def test_part_of_a_chunk_found_leaves_the_rest_in_doubt(house: House) -> None:
+    """Some of its invoices exist, others not (yet): these are not free to be handed over again."""
+    first = house.hand_over(1)
+    house.to_the_end(first)
+    house.parts = replace(house.parts, contract=Contract(idempotency_header="X-Of-No-Use"))
+    handover = Handover(house.parts.database, house.parts.bells, chunk_items=9)
+    items = [invoice(5), invoice(6), invoice(7)]
+    wish = NewSubmission(SubmissionKind.INVOICES, ORGANIZATION_ID, "k", b"3" * 32, 3)
+    made = handover.place(wish, items).submission_id
+    house.amili.control.add_fault(CREATE, cut=True)
+    house.act()
+    other = {**json.loads(invoice(6).body), "originalInvoiceAmount": 4500}
+    house.run(lambda parts, client: create(client, other))
+    shown = house.to_the_end(made)
+    assert shown["state"] == "uncertain"
+    assert (shown["items"]["succeeded"], shown["items"]["open"]) == (1, 2)
+    with pytest.raises(AlreadyHandedOver):
+        house.hand_over(1, first=5, key="again")
+    handover.resend(made)
+    assert house.to_the_end(made)["state"] == "succeeded"
+    assert sorted(house.created()) == ["source-0", "source-5", "source-6", "source-7"]
+
+
+async def create(client: AmiliClient, record: dict[str, Any]) -> int:
+    """Create one invoice at Amili by another way."""
+    model = NewInvoice.model_validate(record)
+    await client.create_invoices(ORGANIZATION_ID, [model], idempotency_key="by-hand")
+    return 1
+
+
+def test_a_failure_of_what_was_sent_twice_is_doubted(house: House) -> None:
+    """DUPLICATE on the second call may mean that the first one arrived: nobody calls it failed."""
+    house.amili.control.set_behaviour(batch_delay_seconds=100_000.0)
+    made = house.hand_over(1)
+    house.act()
+    (chunk,) = house.shown(made)["chunks"]
+
+    def twice(tx: Any) -> None:
+        action = ledger.lock(tx, chunk["actionId"])
+        assert action is not None
+        ledger.save(tx, [replace(action, attempts=2)])
+
+    house.parts.database.run(twice)
+    word = BatchItem(False, unique_source_invoice_id="source-0", errors='[{"code":"DUPLICATE"}]')
+    ended(house, made, "FAILED", word)
+    assert house.shown(made)["items"]["unlisted"] == 1
+    with pytest.raises(AlreadyHandedOver):
+        house.hand_over(1, key="again")

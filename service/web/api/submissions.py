@@ -34,7 +34,7 @@ def routes(desk: Desk) -> list[Route]:
 
     async def resend(request: Request) -> Response:
         name = request.path_params["id"]
-        await run_in_threadpool(desk.handover.resend, name)
+        await run_in_threadpool(desk.handover.resend, name, key_of(request))
         return JSONResponse(await run_in_threadpool(desk.submissions.show, name), 202)
 
     async def discard(request: Request) -> Response:

@@ -112,3 +112,18 @@ def test_a_word_is_for_one_item(drawn: list[Item], words: list[BatchItem]) -> No
     assert len(used) == len(set(used))
     for item, word in settled(drawn, words):
         assert word is None or word.invoice_id == item.invoice_id
+
+
+def test_a_number_that_two_have_says_nothing() -> None:
+    """Two invoices of one number are told apart by their ids, never by the order of words."""
+    both = [Item(n, f"source-{n}", "same", None) for n in (0, 1)]
+    words = [BatchItem(True, invoice_number="same"), BatchItem(False, invoice_number="same")]
+    assert [word for _, word in settled(both, words)] == [None, None]
+    sure = BatchItem(True, invoice_number="same", unique_source_invoice_id="source-1")
+    assert settled(both, [sure]) == [(both[0], None), (both[1], sure)]
+
+
+def test_a_word_with_another_id_is_for_somebody_else() -> None:
+    """A number does not make up for a creditor's own id that differs."""
+    item = Item(0, "source-0", "7", None)
+    assert settled([item], [BatchItem(True, "i", "7", "source-9")]) == [(item, None)]

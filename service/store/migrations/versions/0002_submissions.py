@@ -88,7 +88,7 @@ def create_chunks() -> None:
         sa.PrimaryKeyConstraint("submission_id", "chunk", name=op.f("pk_submission_chunks")),
         sa.UniqueConstraint("action_id", name=op.f("uq_submission_chunks_action_id")),
     )
-    op.create_index("ix_submission_chunks_batch_id", "submission_chunks", ["batch_id"])
+    op.create_index("uq_submission_chunks_batch_id", "submission_chunks", ["batch_id"], unique=True)
 
 
 def create_items() -> None:
