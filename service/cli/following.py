@@ -14,8 +14,9 @@ from service.desk.submissions import Submissions
 
 LOOK_SECONDS = 0.5
 #: Without any progress for so long, somebody should look whether workers run.
-PATIENCE_SECONDS = 15.0
-ENDED = {"succeeded": 0, "partial": 1, "failed": 1, "uncertain": 2}
+PATIENCE_SECONDS = 5.0
+#: Exit codes; 2 is that of a wrong option.
+ENDED = {"succeeded": 0, "partial": 1, "failed": 1, "uncertain": 3}
 HINT = "Nothing moves: does a worker run (amili-events worker), and is Amili reachable?"
 HALF = (
     "Its rows are not complete, and nothing was sent. Submit the same file again to go on, or "
@@ -57,10 +58,17 @@ def follow(submissions: Submissions, submission_id: str) -> dict[str, Any]:
             if at_amili + done != seen:
                 seen, since, hinted = at_amili + done, time.monotonic(), False
             elif time.monotonic() - since > PATIENCE_SECONDS and not hinted:
-                half = f"{HALF} {submission_id}"
-                bars.console.print(half if shown["state"] == "staging" else HINT, soft_wrap=True)
+                bars.console.print(hint(shown), soft_wrap=True, markup=False)
                 hinted = True
             time.sleep(LOOK_SECONDS)
+
+
+def hint(shown: dict[str, Any]) -> str:
+    """Say what may be the matter with a submission that does not get on."""
+    if shown["state"] == "staging":
+        return f"{HALF} {shown['submissionId']}"
+    errors = [chunk["error"] for chunk in shown["chunks"] if chunk["error"]]
+    return f"It waits, and is tried again by itself: {errors[0]}" if errors else HINT
 
 
 def tell(shown: dict[str, Any], say: Callable[[str], None] = typer.echo) -> int:
@@ -75,7 +83,7 @@ def tell(shown: dict[str, Any], say: Callable[[str], None] = typer.echo) -> int:
         why = reasons(each["errors"])
         say(f"  line {each['line']}: {name}: {each['state']}{f' ({why})' if why else ''}")
     for chunk in shown.get("chunks", ()):
-        if chunk["error"] and chunk["state"] in ("uncertain", "refused"):
+        if chunk["error"] and chunk["state"] in ("planned", "uncertain", "refused"):
             say(f"  chunk {chunk['chunk']}: {chunk['state']}: {chunk['error']}")
     if items["unlisted"]:
         say("  unlisted: the batch ended and does not say which they are: ask Amili before you")

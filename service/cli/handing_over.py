@@ -106,7 +106,7 @@ def group(kind: SubmissionKind, help_: str) -> typer.Typer:
         """Check a file, hand it over in chunks, and follow it until Amili is done with it.
 
         Ctrl-C or a crash stops only the following: asked again, the same file goes on where it
-        was and is never sent twice. Exit code: 0 all taken, 1 not all, 2 nobody knows.
+        was and is never sent twice. Exit code: 0 all taken, 1 not all, 3 nobody knows.
         """
         mapping = mapping_of(maps or [])
         options = Options(format_, delimiter, decimal_comma, encoding, skip_empty_lines, mapping)
