@@ -16,6 +16,7 @@ from service.inbox.stream import Entry
 from service.store import epoch, events, spool
 from service.store.database import Tx
 from service.store.events import Stored
+from workers.comparing import compare
 from workers.parts import Parts
 
 log = structlog.get_logger()
@@ -24,7 +25,12 @@ GROUP = 256
 
 
 def drain(parts: Parts, *, most: int = 5_000) -> int:
-    """Move up to about `most` deliveries; return how many were moved."""
+    """Move up to about `most` deliveries; return how many were moved.
+
+    Compares Redis and SQL before its first mark: each mark takes the place of an older witness,
+    and nothing says that a sweeper has looked since a restore.
+    """
+    compare(parts)
     moved = 0
     while moved < most:
         count = drain_spool(parts) + drain_stream(parts)

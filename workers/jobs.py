@@ -59,7 +59,8 @@ def work_events() -> None:
 
 def perform_actions() -> None:
     """Make every call that is planned and due."""
-    run("actions", act)
+    began = time.monotonic()
+    run("actions", lambda parts, client: act(parts, client, began))
 
 
 Round = Callable[[Parts, AmiliClient], Awaitable[int]]

@@ -11,7 +11,6 @@ from datetime import timedelta
 
 import structlog
 
-from service.desk.epoch import keep_in_step
 from service.domain.actions import SUBMISSIONS
 from service.domain.entities import EntityKey, Kind, Nudge
 from service.errors import StoreError
@@ -20,6 +19,7 @@ from service.store import cases, entities, holds, leases, ledger, spool
 from service.store.database import Tx
 from service.store.ledger import Due
 from workers.acting import give_to_reads
+from workers.comparing import compare
 from workers.parts import Parts
 from workers.submitting import give_to_lookups
 
@@ -45,7 +45,7 @@ class Sweeper:
         try:
             if not parts.database.run(self._hold):
                 return False
-            self._keep_epoch()
+            compare(parts)
             parts.database.run(end_holds)
             parts.database.run(read_back_forgotten)
             abandoned = self._give_abandoned_to_reads()
@@ -71,15 +71,6 @@ class Sweeper:
 
     def _hold(self, tx: Tx) -> bool:
         return leases.hold(tx, NAME, self._parts.holder, self._parts.lease)
-
-    def _keep_epoch(self) -> None:
-        try:
-            found = keep_in_step(self._parts.database, self._parts.redis)
-        except RedisError as exc:
-            log.warning("store_epoch_not_compared", error=type(exc).__name__)
-            return
-        if found.reason:
-            self._parts.metrics.epoch_repairs.labels(found.reason).inc()
 
     def _give_abandoned_to_reads(self) -> list[str]:
         with self._parts.database.read() as tx:

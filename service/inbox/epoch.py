@@ -2,7 +2,8 @@
 
 `amili:epoch` is the id that the database had when the keys were marked, or `clearing:<id>`
 while the keys of another one are being deleted. `amili:witnesses` holds one body's digest of
-each of the last groups that were committed; `Stream` adds them with the keys, in one step.
+each of the last groups that were committed, and `amili:witnesses:spaced` one of each hour;
+`Stream` adds them with the keys, in one step.
 """
 
 from __future__ import annotations
@@ -38,15 +39,16 @@ class Known:
 
 
 def read(client: redis.Redis) -> Known:
-    """Read both in one round trip."""
+    """Read everything in one round trip."""
     with client.pipeline(transaction=True) as pipe:
         pipe.get(keys.EPOCH)
         pipe.lrange(keys.WITNESSES, 0, keys.MOST_WITNESSES)
-        said, witnesses = pipe.execute()
+        pipe.lrange(keys.SPACED_WITNESSES, 0, keys.MOST_SPACED)
+        said, newest, spaced = pipe.execute()
     text = None if said is None else bytes(said).decode("ascii", "replace")
     is_clearing = text is not None and text.startswith(keys.CLEARING)
     epoch = text.removeprefix(keys.CLEARING) if text is not None else None
-    return Known(epoch, is_clearing, tuple(bytes(each) for each in witnesses))
+    return Known(epoch, is_clearing, tuple(bytes(each) for each in (*newest, *spaced)))
 
 
 def adopt(client: redis.Redis, epoch: str) -> bool:
@@ -62,7 +64,7 @@ def clear(client: redis.Redis, epoch: str) -> Iterator[int]:
     """
     with client.pipeline(transaction=True) as pipe:
         pipe.set(keys.EPOCH, f"{keys.CLEARING}{epoch}")
-        pipe.delete(keys.WITNESSES)
+        pipe.delete(keys.WITNESSES, keys.SPACED_WITNESSES, keys.SPACE)
         pipe.execute()
     cursor = 0
     while True:

@@ -17,6 +17,13 @@ CLEARING = "clearing:"
 #: Digests of bodies that were committed lately: a restored database lacks one.
 WITNESSES = "amili:witnesses"
 MOST_WITNESSES = 64
+#: Many groups may follow a restore before anybody looks: so one of each hour stays as long as
+#: the door's keys do.
+SPACED_WITNESSES = "amili:witnesses:spaced"
+MOST_SPACED = 7 * 24
+#: Set while the hour's witness is there already.
+SPACE = "amili:witnesses:space"
+SPACE_MS = 3600 * 1000
 
 
 def seen(digest: bytes) -> str:

@@ -39,7 +39,7 @@ if ARGV[3] ~= '' and not epoch then
   epoch = ARGV[3]
 end
 local ours = ARGV[3] ~= '' and (epoch == ARGV[3] or epoch == ARGV[5] .. ARGV[3])
-for i = 3, #KEYS do
+for i = 5, #KEYS do
   local state = redis.call('GET', KEYS[i])
   if (state or ours) and (ARGV[1] == 'settled' or state ~= 'settled') then
     redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
@@ -49,6 +49,11 @@ if ours then
   redis.call('LPUSH', KEYS[2], ARGV[4])
   redis.call('LTRIM', KEYS[2], 0, ARGV[6] - 1)
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  if redis.call('SET', KEYS[4], '1', 'NX', 'PX', ARGV[7]) then
+    redis.call('LPUSH', KEYS[3], ARGV[4])
+    redis.call('LTRIM', KEYS[3], 0, ARGV[8] - 1)
+    redis.call('PEXPIRE', KEYS[3], ARGV[2])
+  end
 end
 """
 
@@ -109,10 +114,12 @@ class Stream:
         """Set the door's keys. A full Redis refuses new values: what it has must still go."""
         if not digests:
             return
-        names = [keys.EPOCH, keys.WITNESSES, *(keys.seen(digest) for digest in digests)]
+        names = [keys.EPOCH, keys.WITNESSES, keys.SPACED_WITNESSES, keys.SPACE]
+        names += [keys.seen(digest) for digest in digests]
         said = (state, keys.SEEN_MS, self.epoch, next(iter(digests)), keys.CLEARING)
+        bounds = (keys.MOST_WITNESSES, keys.SPACE_MS, keys.MOST_SPACED)
         try:
-            self._redis.eval(MARK, len(names), *names, *said, keys.MOST_WITNESSES)
+            self._redis.eval(MARK, len(names), *names, *said, *bounds)
         except OutOfMemoryError:
             log.warning("keys_not_marked", count=len(digests))  # SQL judges without them
 

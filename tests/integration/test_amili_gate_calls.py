@@ -13,6 +13,7 @@ import pytest
 
 from service.amili.client import AmiliClient, CaseTarget, Purpose, Remark, TokenKeeper, open_gate
 from service.amili.contract import Contract
+from service.amili.requests import NewPayment
 from service.embedded import EmbeddedRedis
 from service.errors import CircuitOpen, ProviderBusy, ProviderError, ProviderUnreachable
 from service.redis import connect_async
@@ -21,9 +22,11 @@ from service.sandbox.journal import Call
 from service.sandbox.world import ORGANIZATION_ID
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
+from tests.amili_calls import items
 
 READ = "GetCasesByOrganization"
 PAUSE = "PauseCase"
+SUBMIT = "CreatePayments"
 
 
 @pytest.fixture
@@ -195,6 +198,57 @@ def test_an_open_breaker_stops_calls_and_a_pause_goes_on_after_it(
                     await asyncio.sleep(min(0.1, error.retry_after or 0))
             await read(client, case)
             assert len(calls(amili, PAUSE)) == 1
+
+    run(scene())
+
+
+async def hand_over(client: AmiliClient, number: int) -> None:
+    """Hand over the chunk of this number: one payment."""
+    payment = {**items("CreatePayments")[0], "invoiceId": f"invoice-{number}"}
+    await client.create_payments(
+        ORGANIZATION_ID,
+        [NewPayment.model_validate(payment)],
+        idempotency_key=f"key-{number}",
+        not_after=time.monotonic() + 1,
+    )
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"cut": True}])
+def test_chunks_that_fail_open_the_breaker(
+    amili: SandboxServer, redis_url: str, fault: dict[str, Any]
+) -> None:
+    """An endpoint at which every chunk fails is left alone after five, though its URL is one."""
+
+    async def scene() -> None:
+        amili.control.add_fault(SUBMIT, rate=1.0, **fault)
+        ended = []
+        async with client_of(amili, redis_url) as client:
+            for number in range(20):
+                with pytest.raises(ProviderUnreachable) as caught:
+                    await hand_over(client, number)
+                ended.append(isinstance(caught.value, CircuitOpen))
+                if ended[-1]:
+                    break
+        assert ended == [False] * 5 + [True]
+        assert len(calls(amili, SUBMIT)) == 5
+
+    run(scene())
+
+
+def test_a_second_chunks_retry_after_is_heard(amili: SandboxServer, redis_url: str) -> None:
+    """Each chunk that is refused with a time to wait speaks for the host."""
+
+    async def scene() -> None:
+        amili.control.add_fault(SUBMIT, status=429, retry_after=0, times=1)
+        async with client_of(amili, redis_url) as client:
+            with pytest.raises(ProviderBusy):
+                await hand_over(client, 1)
+            amili.control.add_fault(SUBMIT, status=429, retry_after=120, times=1)
+            with pytest.raises(ProviderBusy):
+                await hand_over(client, 2)
+            with pytest.raises(ProviderBusy, match="asked all of us to wait"):
+                await hand_over(client, 3)
+        assert len(calls(amili, SUBMIT)) == 2
 
     run(scene())
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import multiprocessing
 import time
 import uuid
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -15,7 +17,8 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from service.amili.client.gate_buckets import EitherBucket, SharedBucket
-from service.amili.client.gate_rules import State, take_turn
+from service.amili.client.gate_rules import take_turn
+from service.amili.client.gate_state import State
 from service.amili.client.gate_words import Grant, Rules, Told, Turn, Verdict
 from service.amili.gate_key import FIELDS, gate_key, gauges
 from service.embedded import EmbeddedRedis
@@ -38,7 +41,8 @@ VERDICTS = st.tuples(
 LIMITS = st.sampled_from([0.0, 0.5, 1.0, 7.0, 20.0, 333.0])
 TURNS = st.lists(
     st.tuples(
-        st.sampled_from([0.0, 0.001, 0.3, 1.0, 1.7, 16.0, 61.0, 301.0]) | st.floats(0, 3),
+        st.sampled_from([0.0, 0.001, 0.3, 1.0, 16.0, 61.0, 301.0, -0.25, -9.0, -86400.0])
+        | st.floats(0, 3),
         st.lists(st.integers(0, 30), min_size=5, max_size=5),
         st.lists(VERDICTS, max_size=7),
         st.integers(0, 3),
@@ -101,6 +105,75 @@ def test_the_script_and_the_rules_are_the_same(redis_url: str) -> None:
 
         play()
         runner.run(client.aclose())
+
+
+NUMBERS = [each.name for each in fields(State) if each.name not in ("probe", "refused")]
+ODD = [math.nan, math.inf, -math.inf, 1e300, -5.0, 1e-300, 0.5, NOW - 9, NOW + 20, NOW + 86400]
+
+
+def test_the_script_and_the_rules_void_the_same(redis_url: str) -> None:
+    """Whatever numbers stand in the hash, both begin with the same of them, and both go on."""
+    with asyncio.Runner() as runner:
+        client = connect_async(redis_url)
+
+        @how(deadline=None, max_examples=150)
+        @given(
+            LIMITS,
+            st.dictionaries(st.sampled_from(NUMBERS), st.sampled_from(ODD), min_size=1),
+            st.dictionaries(st.sampled_from("abcd"), st.sampled_from([0, NOW - 9, NOW + 86400])),
+            st.lists(st.floats(0, 20), min_size=1, max_size=3),
+        )
+        def play(
+            limit: float, found: dict[str, float], refused: dict[str, Any], waits: list[float]
+        ) -> None:
+            rules, key, now = Rules(limit=limit), f"{KEY}:{uuid.uuid4()}", NOW
+            bucket, state = SharedBucket(client, key, rules), State(refused=refused.copy())
+            for name, number in found.items():
+                setattr(state, name, number)
+
+            async def game() -> None:
+                nonlocal now
+                await client.hset(key, "refused", json.dumps(refused))
+                for name, number in found.items():
+                    await client.hset(key, name, repr(number))
+                told = Told(Verdict.FAILED, NOW, about="a")
+                for wait in waits:
+                    now = bucket.now = now + wait
+                    turn = Turn((1, 0, 2, 0, 1), (told,), probe="p")
+                    grant, expected = await bucket.take(turn), take_turn(state, rules, turn, now)
+                    assert exact(grant) == exact(expected)
+                    assert rounded(grant) == pytest.approx(rounded(expected), rel=1e-6, abs=1e-6)
+
+            runner.run(game())
+
+        play()
+        runner.run(client.aclose())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tokens", "abc"),
+        ("told_until", ""),
+        ("refused", "{bad"),
+        ("refused", "[1]"),
+        ("refused", "null"),
+        ("refused", '{"a": {"b": 1}, "c": "d", "e": -1e999}'),
+    ],
+)
+def test_text_where_a_number_was_is_void(redis_url: str, name: str, text: str) -> None:
+    """What is no number, or no list of requests, is as if it were not there."""
+
+    async def scene() -> None:
+        client = connect_async(redis_url)
+        await client.hset(KEY, name, text)
+        bucket = SharedBucket(client, KEY, Rules())
+        told = Told(Verdict.THROTTLED, time.time(), wait=9, about="a")
+        assert (await bucket.take(Turn((1, 0, 0, 0, 0)))).given == (1, 0, 0, 0, 0)
+        assert 8 < (await bucket.take(Turn(NOTHING, (told,)))).told_left <= 9
+        await client.aclose()
+
+    asyncio.run(scene())
 
 
 def take_for(url: str, seconds: float, said: Any) -> None:

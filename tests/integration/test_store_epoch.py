@@ -29,7 +29,7 @@ from tests.doors import (
     settings_for,
     worker,
 )
-from workers.drain import drain
+from workers.drain import drain, drain_stream
 from workers.sweeping import Sweeper
 
 
@@ -131,7 +131,7 @@ def test_lost_rows_are_seen(settings: Settings, client: redis.Redis) -> None:
     before, _ = epochs(settings, client)
     lose(settings, [digest_of(gone)])
     newer = event()  # its row takes the number of the lost one
-    deliver(settings, newer)
+    commit_unseen(settings, newer)
     found = look(settings, client)
     assert (found.reason, found.cleared) == ("lost_events", 3)
     after, in_cache = epochs(settings, client)
@@ -142,6 +142,63 @@ def test_lost_rows_are_seen(settings: Settings, client: redis.Redis) -> None:
     assert {bytes(row.digest) for row in rows(settings)} == {
         digest_of(body) for body in (kept, gone, newer)
     }
+
+
+def commit_unseen(settings: Settings, *bodies: bytes) -> None:
+    """Commit each body as a group of its own, in a worker that compared before the restore."""
+    with DoorThread(settings) as door, worker(settings) as parts:
+        with parts.database.read() as tx:
+            parts.stream.epoch = in_sql.current(tx) or ""
+        for body in bodies:
+            door.deliver(body)
+            assert drain_stream(parts) == 1
+
+
+def test_a_drain_compares_before_it_marks(settings: Settings, client: redis.Redis) -> None:
+    """However much is drained after a restore before a sweeper looks, the loss is seen first."""
+    kept, gone = event(), event()
+    deliver(settings, kept)
+    deliver(settings, gone)
+    before, _ = epochs(settings, client)
+    lose(settings, [digest_of(gone)])
+    client.delete(keys.SPACED_WITNESSES)
+    newer = event()
+    with DoorThread(settings) as door, worker(settings) as parts:
+        door.deliver(newer)
+        assert drain(parts) == 1
+        counted = parts.metrics.page().decode()
+    assert 'amili_epoch_repairs_total{reason="lost_events"} 1.0' in counted
+    assert epochs(settings, client)[0] != before
+    assert client.keys(keys.SEEN_PATTERN) == [keys.seen(digest_of(newer)).encode()]
+    deliver(settings, gone)
+    assert digest_of(gone) in {bytes(row.digest) for row in rows(settings)}
+
+
+def test_a_witness_of_each_hour_stays(settings: Settings, client: redis.Redis) -> None:
+    """A loss is still seen when the newest witnesses all came after the restore."""
+    gone = event()
+    deliver(settings, gone)
+    lose(settings, [digest_of(gone)])
+    commit_unseen(settings, *(event() for _ in range(keys.MOST_WITNESSES)))
+    assert digest_of(gone) not in client.lrange(keys.WITNESSES, 0, -1)
+    assert client.lrange(keys.SPACED_WITNESSES, 0, -1) == [digest_of(gone)]
+    assert look(settings, client).reason == "lost_events"
+
+
+def test_witnesses_of_the_hours_cover_the_keys(settings: Settings, client: redis.Redis) -> None:
+    """One is added each hour, and as many are kept as the door's keys live."""
+    assert keys.MOST_SPACED * keys.SPACE_MS >= keys.SEEN_MS
+    with worker(settings) as parts:
+        parts.stream.epoch = parts.database.run(in_sql.ensure)
+        for number in range(keys.MOST_SPACED + 5):
+            client.delete(keys.SPACE)  # an hour is over
+            parts.stream.mark_settled([digest_of(b"%d" % number)])
+            parts.stream.mark_settled([digest_of(b"%d again" % number)])
+    spaced = client.lrange(keys.SPACED_WITNESSES, 0, -1)
+    newest = [digest_of(b"%d" % n) for n in range(5, keys.MOST_SPACED + 5)]
+    assert spaced == newest[::-1]
+    assert 0 < client.pttl(keys.SPACED_WITNESSES) <= keys.SEEN_MS
+    assert 0 < client.pttl(keys.SPACE) <= keys.SPACE_MS
 
 
 def test_another_database(
@@ -220,7 +277,7 @@ def test_a_drain_during_the_clearing(settings: Settings, client: redis.Redis) ->
         steps = in_redis.clear(client, database.run(in_sql.ensure))
         next(steps)
         body = event()
-        deliver(settings, body)
+        commit_unseen(settings, body)
         assert client.get(keys.seen(digest_of(body))) == b"stored"
         list(steps)
     assert look(settings, client) == Finding()

@@ -1,10 +1,10 @@
--- The gate's rules for all processes: what gate_rules.py says, in one step of Redis.
+-- The gate's rules for all processes: what gate_rules.py and gate_state.py say, in one step of Redis.
 --
--- KEYS[1]  the hash that remembers (its fields are those of gate_rules.State)
+-- KEYS[1]  the hash that remembers (its fields are those of gate_state.State)
 -- ARGV[1]  JSON: rules, turn (see gate_words.py), and now: seconds, or absent for Redis's clock
 -- Answers JSON: a Grant; given_at is text, for cjson writes 14 digits only.
 
-local FULL = -1
+local FULL, LARGEST, ROOM_SECONDS = -1, 1e12, 1
 local asked = cjson.decode(ARGV[1])
 local rules, turn, now = asked.rules, asked.turn, asked.now
 if not now then
@@ -15,10 +15,48 @@ end
 local NUMBERS = {'tokens', 'filled_at', 'shrunk_rate', 'shrunk_at', 'grow_from', 'told_until',
                  'second', 'calls', 'calls_before', 'failures', 'open_for', 'open_until',
                  'closed_at', 'probe_until'}
+local MOMENTS = {'shrunk_at', 'grow_from', 'told_until', 'open_until', 'closed_at', 'probe_until'}
+
+local function number_of(said, void)
+  local number = type(said) == 'number' and said or tonumber(said or '')
+  if number and number >= 0 and number <= LARGEST then return number end
+  return void
+end
+
+local function refused_of(said)
+  local is_json, found = pcall(cjson.decode, said or '{}')
+  local kept = {}
+  for about, at in pairs(is_json and type(found) == 'table' and found or {}) do
+    if type(about) == 'string' and type(at) == 'number' then kept[about] = number_of(at) end
+  end
+  return kept
+end
+
 local found = redis.call('HMGET', KEYS[1], 'probe', 'refused', unpack(NUMBERS))
-local state = {probe = found[1] or '', refused = cjson.decode(found[2] or '{}')}
+local state = {probe = found[1] or '', refused = refused_of(found[2])}
 for i, name in ipairs(NUMBERS) do
-  state[name] = tonumber(found[i + 2] or (name == 'tokens' and FULL or 0))
+  state[name] = number_of(found[i + 2], name == 'tokens' and FULL or 0)
+end
+
+-- what cannot be
+
+local function bound()
+  state.shrunk_at, state.closed_at = math.min(state.shrunk_at, now), math.min(state.closed_at, now)
+  state.open_for = math.min(state.open_for, rules.longest_open_seconds)
+  local latest = now + ROOM_SECONDS
+  if state.told_until > latest + rules.longest_told_seconds then state.told_until = 0 end
+  if state.grow_from > latest + rules.longest_told_seconds then state.grow_from = now end
+  if state.open_until > latest + rules.longest_open_seconds then state.open_until = 0 end
+  if state.probe_until > latest + rules.probe_seconds then state.probe_until = 0 end
+end
+
+local function mend()
+  local back = math.max(0, state.filled_at - now)
+  for _, name in ipairs(MOMENTS) do state[name] = state[name] - back end
+  for about, at in pairs(state.refused) do
+    state.refused[about] = math.min(math.floor(at - back), math.floor(now))
+  end
+  bound()
 end
 
 -- the rate
@@ -114,7 +152,8 @@ local function hear(told)
     shrink()
   end
   if told.wait > 0 and is_news then
-    state.told_until = math.max(state.told_until, now + told.wait)
+    local wait = math.min(told.wait, rules.longest_told_seconds)
+    state.told_until = math.max(state.told_until, now + wait)
     state.grow_from = math.max(state.grow_from, state.told_until)
   end
   local is_probe = state.open_for > 0 and told.probe ~= '' and told.probe == state.probe
@@ -178,9 +217,11 @@ end
 
 -- the turn
 
+mend()
 local was_open = state.open_for > 0
 count(turn.used)
 for _, told in ipairs(turn.told) do
+  told.given_at = math.min(told.given_at, now)
   hear(told)
   local is_open = state.open_for > 0
   grant.opened = grant.opened or (is_open and not was_open)

@@ -13,7 +13,8 @@ import redis
 import redis.asyncio
 import structlog
 
-from service.amili.client.gate_rules import State, take_turn
+from service.amili.client.gate_rules import take_turn
+from service.amili.client.gate_state import State
 from service.amili.client.gate_words import Grant, Rules, Turn
 
 log = structlog.get_logger()

@@ -7,48 +7,20 @@ games and compares. Change both or none.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import replace
 
+from service.amili.client.gate_state import FULL, State, mend
 from service.amili.client.gate_words import Grant, Rules, Told, Turn, Verdict
-
-#: A bucket that has not been limited yet.
-FULL = -1.0
-
-
-@dataclass(slots=True)
-class State:
-    """What the bucket remembers; times are seconds of one clock."""
-
-    tokens: float = FULL
-    filled_at: float = 0.0
-    #: The rate after the last 429, from which it grows since `grow_from`; 0: never shrunk.
-    shrunk_rate: float = 0.0
-    shrunk_at: float = 0.0
-    grow_from: float = 0.0
-    #: Nobody calls before.
-    told_until: float = 0.0
-    #: Calls in the second `second`, and in the one before.
-    second: int = 0
-    calls: int = 0
-    calls_before: int = 0
-    failures: int = 0
-    #: How long the breaker opens this time; 0: it is closed.
-    open_for: float = 0.0
-    open_until: float = 0.0
-    closed_at: float = 0.0
-    probe: str = ""
-    probe_until: float = 0.0
-    #: When requests were refused last, in whole seconds, by their digests.
-    refused: dict[str, int] = field(default_factory=dict)
 
 
 def take_turn(state: State, rules: Rules, turn: Turn, now: float) -> Grant:
     """Hear what is told, then give what can be given; changes the state."""
+    mend(state, rules, now)
     was_open = state.open_for > 0
     opened = closed = False
     count(state, now, turn.used)
     for told in turn.told:
-        hear(state, rules, turn, told, now)
+        hear(state, rules, turn, replace(told, given_at=min(told.given_at, now)), now)
         is_open = state.open_for > 0
         opened, closed = opened or (is_open and not was_open), closed or (was_open and not is_open)
         was_open = is_open
@@ -136,7 +108,8 @@ def hear(state: State, rules: Rules, turn: Turn, told: Told, now: float) -> None
         # Calls that left before the last shrinking know nothing of it.
         shrink(state, rules, now)
     if told.wait > 0 and is_news:
-        state.told_until = max(state.told_until, now + told.wait)
+        wait = min(told.wait, rules.longest_told_seconds)
+        state.told_until = max(state.told_until, now + wait)
         state.grow_from = max(state.grow_from, state.told_until)
     hear_health(state, rules, turn, told, now, is_news=is_news)
 

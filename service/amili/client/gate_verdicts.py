@@ -50,6 +50,9 @@ def verdict_of(status: int) -> Verdict:
 
 
 def digest(request: Request) -> str:
-    """Name a request, so that it is known again and tells nothing of what it is about."""
-    words = repr((request.method, request.url, request.params))
+    """Name a request, so that it is known again and tells nothing of what it is about.
+
+    Its body belongs to it: all that is handed over for one organization goes to one URL.
+    """
+    words = repr((request.method, request.url, request.params, request.body))
     return hashlib.blake2b(words.encode(), digest_size=8).hexdigest()

@@ -43,6 +43,8 @@ class Rules:
     #: refuse one case for ever, and nobody else is to wait for that. So many are remembered.
     repeat_seconds: float = 300.0
     repeats: int = 64
+    #: No host is left alone for longer than this, whatever it said.
+    longest_told_seconds: float = 3600.0
     #: While somebody tries, nobody else is told to wait for longer than this.
     retry_seconds: float = 1.0
 

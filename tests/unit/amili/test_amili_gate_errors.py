@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.amili.client.gate_verdicts import Shown, verdict_of
+from service.amili.client.gate_verdicts import Shown, digest, verdict_of
 from service.amili.client.gate_words import Verdict
 from service.amili.client.retries import retry_wait
 from service.amili.client.wire import Answer, Request
@@ -112,3 +112,11 @@ def test_what_arrived_is_known_again() -> None:
     assert not shown.about
     shown.by_error(ASKED, ProviderUnreachable(operation="op", may_have_happened=False))
     assert not shown.about
+
+
+def test_two_chunks_are_two_requests() -> None:
+    """What is handed over goes to one URL: its body tells one chunk from another, its key not."""
+    one = Request("op", "POST", "http://a/payments", {"IdempotencyKey": "k"}, body=b"1")
+    assert digest(one) == digest(replace(one, headers={"IdempotencyKey": "l"}))
+    assert digest(one) != digest(replace(one, body=b"2"))
+    assert digest(one) != digest(replace(one, body=None))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.amili.client.gate_rules import State, take_turn
+from service.amili.client.gate_rules import take_turn
+from service.amili.client.gate_state import State
 from service.amili.client.gate_words import ORDER, Grant, Rules, Told, Turn, Verdict
 from service.amili.client.purposes import Purpose
 
@@ -271,6 +274,72 @@ def test_what_left_before_says_nothing_afterwards() -> None:
     assert played.tell(Verdict.ALIVE, probe).closed
     for _ in range(9):
         assert not played.tell(Verdict.FAILED, early).opened
+
+
+DAY = 86_400.0
+
+
+def test_a_clock_that_goes_back_makes_nobody_wait() -> None:
+    """After a fail-over to a clock of yesterday every wait is as long as it was before."""
+    played = Played()
+    played.tell(Verdict.THROTTLED, played.ask(fetch=1), wait=30)
+    assert played.ask(after=-DAY, fetch=1).told_left == pytest.approx(30, abs=0.01)
+    assert sum(played.ask(after=31, fetch=1).given) == 1
+    played.break_it()
+    left = played.ask(after=-DAY, fetch=1).open_left
+    assert left == pytest.approx(1, abs=0.01)
+    probe = played.ask(after=left + 0.1, fetch=1)
+    assert probe.is_probe
+    assert played.ask(after=-DAY, fetch=1).open_left <= 1
+    assert played.tell(Verdict.ALIVE, probe, fetch=1).closed
+
+
+def test_failures_after_the_clock_went_back_count() -> None:
+    """What was before the jump judges nothing that comes after it."""
+    played = Played(limit=40)
+    played.tell(Verdict.THROTTLED, played.ask(fetch=1), about="one")
+    played.break_it()
+    probe = played.ask(after=1.1, fetch=1)
+    assert played.tell(Verdict.ALIVE, probe).closed
+    grant = played.ask(after=-DAY, fetch=5)
+    assert not played.tell(Verdict.THROTTLED, grant, wait=2, about="one").told_left
+    assert played.tell(Verdict.THROTTLED, grant, wait=2, about="two").told_left
+    assert played.rate < 20
+    played.ask(after=3)
+    assert played.break_it().opened
+
+
+def test_a_word_of_the_future_is_one_of_now() -> None:
+    """A permit of a clock that ran ahead: its failure counts, and only once does its 429."""
+    played = Played(limit=40)
+    ahead = Grant((0, 0, 1, 0, 0), NOW + DAY)
+    played.tell(Verdict.THROTTLED, ahead)
+    assert played.rate == pytest.approx(20, abs=0.1)
+    for _ in range(5):
+        last = played.tell(Verdict.FAILED, ahead)
+    assert last.opened
+
+
+NUMBERS = [each.name for each in fields(State) if each.name not in ("probe", "refused")]
+
+
+@given(
+    st.sampled_from([0.0, 1.0, 20.0]),
+    st.dictionaries(
+        st.sampled_from(NUMBERS),
+        st.floats(allow_nan=True) | st.sampled_from([math.inf, -math.inf, 1e300, NOW + DAY]),
+    ),
+)
+def test_no_state_stops_calls_for_long(limit: float, found: dict[str, float]) -> None:
+    """Whatever numbers are found, Amili is called again within what it and the breaker may ask."""
+    played = Played(limit=limit)
+    for name, number in found.items():
+        setattr(played.state, name, number)
+    first = played.ask(fetch=1)
+    assert 0 <= first.told_left <= 3601
+    assert 0 <= first.open_left <= 31
+    later = played.ask(after=first.told_left + first.open_left + 32, fetch=1)
+    assert later.given[FETCH] == 1
 
 
 @given(
