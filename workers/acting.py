@@ -17,10 +17,10 @@ import structlog
 from service.amili.client import AmiliClient, CaseTarget, Remark
 from service.amili.contract import CaseOperation
 from service.domain import pausing
-from service.domain.actions import LEVEL, Action, ActionKind, ActionState
+from service.domain.actions import ASKED, LEVEL, Action, ActionKind, ActionState
 from service.domain.entities import EntityKey, Kind, Nudge
 from service.domain.holds import active, codes
-from service.errors import Conflict, ProviderError, ProviderRefused
+from service.errors import Conflict, Invalid, ProviderError, ProviderRefused
 from service.store import cases, decisions, entities, holds, ledger
 from service.store.database import Tx
 from service.store.ledger import Due
@@ -129,18 +129,27 @@ async def make(client: AmiliClient, call: Call, parts: Parts) -> tuple[Action, t
     action = call.action
     try:
         await request(client, call, parts)
-    except Conflict as exc:
-        if action.kind not in LEVEL:
-            return judge(action, exc), timedelta()
-        # «Already so»? Only reads tell. Whatever they show, it is not our doing.
-        uncertain = replace(action, state=ActionState.UNCERTAIN, is_ours=False, error=str(exc))
-        return uncertain, timedelta()
+    except (Conflict, Invalid) as exc:
+        return conflicting(action, exc), timedelta()
     except ProviderError as exc:
         return judge(action, exc), backoff.wait(exc, AWAY_FAILURES, parts.chance)
     except Exception as exc:
         uncertain = replace(action, state=ActionState.UNCERTAIN, error=backoff.told(exc))
         return uncertain, timedelta()
     return replace(action, state=ActionState.ANSWERED), timedelta()
+
+
+def conflicting(action: Action, error: Conflict | Invalid) -> Action:
+    """Say what 409 and 422 mean: does the case not allow it because it is so already?
+
+    Only reads tell. A pause or resume that is in conflict was not ours, whatever they show. What
+    a person asked for is refused, unless it was sent before: that try may have arrived.
+    """
+    if action.kind in LEVEL and isinstance(error, Conflict):
+        return replace(action, state=ActionState.UNCERTAIN, is_ours=False, error=str(error))
+    if action.kind in ASKED and action.attempts > 1:
+        return replace(action, state=ActionState.UNCERTAIN, error=str(error))
+    return judge(action, error)
 
 
 async def request(client: AmiliClient, call: Call, parts: Parts) -> None:

@@ -20,7 +20,7 @@ from service.domain.decisions import Decision
 from service.domain.entities import Claim, EntityKey, Kind, Nudge, Read
 from service.domain.holds import active
 from service.domain.pausing import is_confirmed_pause
-from service.domain.records import BatchItem, Invoice
+from service.domain.records import BatchItem, Invoice, one_spelling
 from service.policies.situations import Wishes
 from service.store import (
     batches,
@@ -259,13 +259,13 @@ def named_by(tx: Tx, asking: Asking) -> dict[BatchItem, Invoice]:
     # Another creditor may use the same numbers: nobody's case is held for their failure.
     ours = asking.organization_id
     found = [each for each in named if ours is None or each.organization_id in (ours, None)]
-    by_id = {each.invoice_id: each for each in found}
+    by_id = {one_spelling(each.invoice_id): each for each in found}
     by_source = {each.unique_source_invoice_id: each for each in found}
     by_number = {each.invoice_number: each for each in found}
     matches = {}
     for item in items:
         match = (
-            by_id.get(item.invoice_id or "")
+            by_id.get(one_spelling(item.invoice_id or ""))
             or (item.unique_source_invoice_id and by_source.get(item.unique_source_invoice_id))
             or (item.invoice_number and by_number.get(item.invoice_number))
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from service.amili.texts import decode
 from service.domain import asking
+from service.domain.actions import ASKED
 from service.domain.decisions import Decision
 from service.domain.entities import EntityKey, Kind, Read
 from service.domain.records import Case
@@ -25,7 +27,9 @@ def judge_asked(work: Work, case: Case, read: Read) -> Concluded:
     """Let a read settle what was asked of a case; its row is locked by the caller."""
     tx, outcome = work.tx, work.outcome
     actions = ledger.of_cases(tx, [case.case_id])[case.case_id]
-    seen = asking.Seen(case.status, case.sub_status, case.type, case.closed_at, read.began_at)
+    if not any(action.kind in ASKED for action in actions):
+        return Concluded()
+    seen = seen_of(case, read)
     verdict = asking.judge(actions, seen, tx.now, work.parts.rules)
     ledger.save(tx, (*verdict.settled, *verdict.noted))
     outcome.actions += [(str(each.kind), str(each.state)) for each in verdict.settled]
@@ -35,3 +39,16 @@ def judge_asked(work: Work, case: Case, read: Read) -> Concluded:
         for action, step in verdict.steps
     )
     return Concluded(decisions, verdict.look_again_at)
+
+
+def seen_of(case: Case, read: Read) -> asking.Seen:
+    """Say what a read showed of a case; a subStatus that is left out is not told."""
+    told = decode(case.raw.encode())
+    return asking.Seen(
+        status=case.status,
+        sub_status=case.sub_status,
+        type=case.type,
+        closed_at=case.closed_at,
+        began_at=read.began_at,
+        tells_sub_status=isinstance(told, dict) and "subStatus" in told,
+    )

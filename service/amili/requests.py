@@ -20,6 +20,8 @@ from service.amili.texts import MAX_TEXT, encode, keepable, storable
 
 #: No amount of money has more digits before or after the point.
 MOST_DIGITS = 20
+#: Objects and lists of ours stand inside of no more others than this.
+DEEPEST = 64
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(rf"{_DATE.pattern}T[0-9:]{{8}}(\.[0-9]{{1,9}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}})")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -105,8 +107,11 @@ class NewRecord(Record):
 
     @model_validator(mode="after")
     def _extra_is_json(self) -> NewRecord:
-        if not _is_json(self.model_extra or {}):
-            raise ValueError("unknown members must be JSON, their numbers int or Decimal")
+        if not _is_json(self.model_extra or {}, DEEPEST):
+            raise ValueError(
+                "unknown members must be JSON, their numbers int or Decimal, "
+                f"nested at most {DEEPEST} deep"
+            )
         return self
 
 
@@ -224,12 +229,12 @@ def to_json(model: NewRecord, renamed: Mapping[str, str] | None = None) -> str:
     return encode({names.get(name, name): value for name, value in members.items()})
 
 
-def _is_json(value: object) -> bool:
-    """Tell whether a value is written as it was read, a float never."""
-    if isinstance(value, list):
-        return all(_is_json(each) for each in value)
-    if isinstance(value, dict):
-        return all(isinstance(name, str) and _is_json(each) for name, each in value.items())
+def _is_json(value: object, depth: int) -> bool:
+    """Tell whether a value is written as it was read, a float never; `depth` objects at most."""
+    if isinstance(value, list | dict):
+        inside = value.values() if isinstance(value, dict) else value
+        names_fit = not isinstance(value, dict) or all(isinstance(name, str) for name in value)
+        return depth > 0 and names_fit and all(_is_json(each, depth - 1) for each in inside)
     if isinstance(value, Decimal):
         return value.is_finite()
     return value is None or isinstance(value, str | int)

@@ -7,25 +7,48 @@ from typing import Annotated
 import typer
 
 from service.cli.opening import desk, listing
-from service.cli.showing import Json, Limit, show
+from service.cli.showing import AfterNumber, Json, Limit, show
+from service.desk.reading import Reading
+from service.desk.shapes import Shape
 from service.domain.actions import ActionState
 
 actions = typer.Typer(help="The ledger: what was asked of Amili.", no_args_is_help=True)
 
+WIDEST_ERROR = 60
+
 
 @actions.command("list")
 def list_actions(
-    case_id: Annotated[str | None, typer.Option(help="Of one case.")] = None,
+    case: Annotated[
+        str | None, typer.Option("--case", "--case-id", help="Of one case: its id or its number.")
+    ] = None,
     state: Annotated[ActionState | None, typer.Option(help="Only these.")] = None,
+    after: AfterNumber = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List actions, newest first."""
+
+    def read(reading: Reading) -> Shape:
+        case_id = None if case is None else reading.case_id_of(case)
+        found = reading.actions(case_id=case_id, state=state, after=after, limit=limit)
+        if not as_json:
+            for row in found["data"]:
+                row["error"] = brief(row["error"])
+        return found
+
     listing(
-        lambda reading: reading.actions(case_id=case_id, state=state, limit=limit),
+        read,
         as_json,
-        *("plannedAt", "kind", "state", "cause", "attempts", "caseId", "actionId"),
+        *("plannedAt", "kind", "state", "cause", "attempts", "caseId", "actionId", "error"),
     )
+
+
+def brief(error: str | None) -> str | None:
+    """Cut an error to what a column has room for; `actions show` has all of it."""
+    if error is None or len(error) <= WIDEST_ERROR:
+        return error
+    return f"{error[: WIDEST_ERROR - 1]}…"
 
 
 @actions.command("show")

@@ -6,15 +6,17 @@ from typing import Annotated
 
 import typer
 
+from service.cli.awaiting import NoWait, ask
 from service.cli.holds import Comment, Reason, Until, placed
 from service.cli.opening import desk, listing
-from service.cli.showing import Json, Limit, show
+from service.cli.showing import After, CaseName, Json, Limit, show
 from service.desk.asking import NewRequest
 from service.desk.writing import NotPossible
 from service.domain.actions import ActionKind
 
 cases = typer.Typer(help="Cases, as last read from Amili.", no_args_is_help=True)
 
+CODES = "Waits a while for the end. Exit code: 1 refused, 3 nobody knows whether it arrived."
 SENT = "A code or a short text, sent to Amili. Name nobody in it."
 Told = Annotated[str, typer.Option("--reason", help=SENT)]
 
@@ -50,45 +52,49 @@ ANSWERS: dict[str, tuple[ActionKind, str]] = {
 @cases.command("list")
 def list_cases(
     status: Annotated[str | None, typer.Option(help="For instance OPEN or PAUSED.")] = None,
+    number: Annotated[str | None, typer.Option(help="Of this case number.")] = None,
+    after: After = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
-    """List cases by id."""
+    """List cases, newest registered first."""
     listing(
-        lambda reading: reading.cases(status=status, limit=limit),
+        lambda reading: reading.cases(status=status, case_number=number, after=after, limit=limit),
         as_json,
         *("caseNumber", "type", "status", "subStatus", "desired", "caseId"),
     )
 
 
 @cases.command("show")
-def show_case(case_id: str) -> None:
+def show_case(case: CaseName) -> None:
     """Show one case with its invoices and holds."""
     with desk() as opened:
-        show(opened.reading.case(case_id), True)
+        show(opened.reading.case(opened.reading.case_id_of(case)), True)
 
 
 @cases.command("timeline")
-def case_timeline(case_id: str) -> None:
+def case_timeline(case: CaseName) -> None:
     """Show what happened to a case, and why."""
     with desk() as opened:
-        show(opened.reading.timeline(case_id), True)
+        show(opened.reading.timeline(opened.reading.case_id_of(case)), True)
 
 
 @cases.command("pause")
-def pause_case(case_id: str, reason: Reason, until: Until = None, comment: Comment = None) -> None:
+def pause_case(
+    case: CaseName, reason: Reason, until: Until = None, comment: Comment = None
+) -> None:
     """Place a hold on a case: it is paused at Amili until the last hold on it ends."""
-    typer.echo(placed(case_id, reason, until, comment))
+    typer.echo(placed(case, reason, until, comment))
 
 
 @cases.command("resume")
-def resume_case(case_id: str) -> None:
+def resume_case(case: CaseName) -> None:
     """Release every hold that a person placed on a case.
 
     It is resumed at Amili once nothing holds it, if we paused it. What policies hold stays so.
     """
     with desk() as opened:
-        told = opened.writing.resume(case_id)
+        told = opened.writing.resume(opened.reading.case_id_of(case))
     count = len(told["released"])
     typer.echo(f"Released {count} hold{'' if count == 1 else 's'}.")
     for hold in told["stillHeld"]:
@@ -99,17 +105,21 @@ def resume_case(case_id: str) -> None:
 
 @cases.command("withdraw")
 def withdraw_case(
-    case_id: str,
+    case: CaseName,
     reason: Told,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the case number.")] = False,
+    no_wait: NoWait = False,
 ) -> None:
-    """Withdraw a case: Amili's work on it ends. This can cost money, and cannot be undone."""
+    """Withdraw a case: Amili's work on it ends. This can cost money, and cannot be undone.
+
+    Waits a while for the end. Exit code: 1 refused, 3 nobody knows whether it arrived.
+    """
     with desk() as opened:
+        case_id = opened.reading.case_id_of(case)
         number = str(opened.reading.case(case_id)["caseNumber"])
         if not yes:
             demand_number(number)
-        wish = NewRequest(case_id, ActionKind.WITHDRAW_CASE, reason)
-        typer.echo(opened.asking.ask(wish).action_id)
+        ask(opened, NewRequest(case_id, ActionKind.WITHDRAW_CASE, reason), no_wait=no_wait)
 
 
 def demand_number(number: str) -> None:
@@ -125,10 +135,11 @@ def demand_number(number: str) -> None:
 def add_answer(name: str, kind: ActionKind, words: str) -> None:
     """Register the command that asks for one answer."""
 
-    @cases.command(name, help=f"{words} Prints the id of the action.")
-    def answer(case_id: str, reason: Told = "") -> None:
+    @cases.command(name, help=f"{words} {CODES}")
+    def answer(case: CaseName, reason: Told = "", no_wait: NoWait = False) -> None:
         with desk() as opened:
-            typer.echo(opened.asking.ask(NewRequest(case_id, kind, reason)).action_id)
+            case_id = opened.reading.case_id_of(case)
+            ask(opened, NewRequest(case_id, kind, reason), no_wait=no_wait)
 
 
 for _name, (_kind, _words) in ANSWERS.items():

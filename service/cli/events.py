@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from service.cli.opening import desk, listing
-from service.cli.showing import Json, Limit, show
+from service.cli.showing import AfterNumber, Json, Limit, show
 from service.domain.deliveries import EventState
 
 events = typer.Typer(help="Webhooks that came in.", no_args_is_help=True)
@@ -16,12 +16,13 @@ events = typer.Typer(help="Webhooks that came in.", no_args_is_help=True)
 @events.command("list")
 def list_events(
     state: Annotated[EventState | None, typer.Option(help="Only these.")] = None,
+    after: AfterNumber = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List events, newest first."""
     listing(
-        lambda reading: reading.events(state=state, limit=limit),
+        lambda reading: reading.events(state=state, after=after, limit=limit),
         as_json,
         *("receivedAt", "type", "state", "outcome", "attempts", "eventId"),
     )

@@ -12,7 +12,8 @@ import typer
 from service import settings as our_settings
 from service.cli import amili
 from service.cli.following import counted, follow, progress, tell
-from service.cli.opening import desk
+from service.cli.invoices import list_invoices, show_invoice
+from service.cli.knowing import known_here
 from service.cli.settlements import Whose
 from service.cli.showing import Json, show
 from service.desk.handing_over import Handover, NewSubmission
@@ -25,23 +26,45 @@ from service.redis import connect
 from service.settings import Settings
 from service.store.database import Database
 from service.submitting.columns import columns
-from service.submitting.examining import Report, examine
+from service.submitting.examining import Aid, Report, examine
 from service.submitting.giving import read
-from service.submitting.options import Format, Options, mapping_of, norwegian_excel
+from service.submitting.mapping import mapping_of
+from service.submitting.options import Format, Options, options_of
 from service.submitting.rules import rules_of
 
 File = Annotated[Path, typer.Argument(help="JSON as Amili's API takes it, NDJSON, or CSV.")]
 Formats = Annotated[Format | None, typer.Option("--format", help="Default: the file's ending.")]
-Delimiter = Annotated[str, typer.Option(help="Of CSV: comma, semicolon, tab or pipe.")]
-Comma = Annotated[bool, typer.Option("--decimal-comma", help="Amounts are written 4500,00.")]
-Encoding = Annotated[str, typer.Option(help="utf-8, utf-8-sig, windows-1252, …")]
-Skip = Annotated[bool, typer.Option("--skip-empty-lines", help="Empty lines are no error.")]
+Delimiter = Annotated[
+    str | None, typer.Option(help="Of CSV: comma (the default), semicolon, tab or pipe.")
+]
+Comma = Annotated[
+    bool | None,
+    typer.Option("--decimal-comma/--decimal-point", help="Amounts are written 4500,00."),
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="utf-8 (the default), utf-8-sig, windows-1252, …, or detect.")
+]
+Skip = Annotated[
+    bool | None,
+    typer.Option("--skip-empty-lines/--no-skip-empty-lines", help="Empty lines are no error."),
+]
 Excel = Annotated[
-    bool, typer.Option("--excel", help="CSV of a Norwegian Excel: all four options above.")
+    bool,
+    typer.Option(
+        "--excel",
+        help=(
+            "A Norwegian Excel wrote it: CSV, semicolon, decimal comma, empty lines, any of its "
+            "encodings, dates 31.12.2026, 4 500,00. Options that are given win."
+        ),
+    ),
 ]
 Maps = Annotated[
     list[str] | None,
-    typer.Option("--map", metavar="HEADER=PATH", help="A column of another name; repeatable."),
+    typer.Option(
+        "--map",
+        metavar="HEADER=PATH",
+        help="A column of another name; repeatable. @FILE has one in each line.",
+    ),
 ]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Only check; nothing is kept or sent.")]
 Key = Annotated[
@@ -92,10 +115,10 @@ def group(kind: SubmissionKind, help_: str) -> typer.Typer:
     def submit(
         file: File,
         format_: Formats = None,
-        delimiter: Delimiter = "comma",
-        decimal_comma: Comma = False,
-        encoding: Encoding = "utf-8",
-        skip_empty_lines: Skip = False,
+        delimiter: Delimiter = None,
+        decimal_comma: Comma = None,
+        encoding: Encoding = None,
+        skip_empty_lines: Skip = None,
         excel: Excel = False,
         maps: Maps = None,
         dry_run: Dry = False,
@@ -108,9 +131,15 @@ def group(kind: SubmissionKind, help_: str) -> typer.Typer:
         Ctrl-C or a crash stops only the following: asked again, the same file goes on where it
         was and is never sent twice. Exit code: 0 all taken, 1 not all, 3 nobody knows.
         """
-        mapping = mapping_of(maps or [])
-        options = Options(format_, delimiter, decimal_comma, encoding, skip_empty_lines, mapping)
-        options = norwegian_excel(mapping) if excel else options
+        options = options_of(
+            mapping_of(maps or []),
+            excel=excel,
+            format=format_,
+            delimiter=delimiter,
+            decimal_comma=decimal_comma,
+            encoding=encoding,
+            skip_empty_lines=skip_empty_lines,
+        )
         report = checked(file, kind, options)
         if dry_run:
             typer.echo(f"{summary(report)}. Nothing was sent (--dry-run).")
@@ -131,6 +160,7 @@ def group(kind: SubmissionKind, help_: str) -> typer.Typer:
 
     add_columns(made, kind)
     if kind is SubmissionKind.INVOICES:
+        made.command("list")(list_invoices)
         made.command("show")(show_invoice)
     return made
 
@@ -152,19 +182,14 @@ def add_columns(made: typer.Typer, kind: SubmissionKind) -> None:
         show({"data": shown}, False, ("column", "type", "required", "meaning"))
 
 
-def show_invoice(invoice_id: str) -> None:
-    """Show one invoice as last read from Amili."""
-    with desk() as opened:
-        show(opened.reading.invoice(invoice_id), True)
-
-
 def checked(file: Path, kind: SubmissionKind, options: Options) -> Report:
     """Examine a file; with any error nothing follows. Raises typer.Exit."""
     rules = rules_of(our_settings.load().checks)
-    with progress() as bars:
+    with known_here(kind) as unknown, progress() as bars:
         size = file.stat().st_size if file.is_file() else None
         task = bars.add_task("checked (bytes)", total=size)
-        report = examine(file, kind, options, rules, lambda done: bars.update(task, completed=done))
+        aid = Aid(lambda done: bars.update(task, completed=done), unknown)
+        report = examine(file, kind, options, rules, aid)
     for problem in report.problems:
         typer.echo(f"{file}: {problem}", err=True)
     more = report.errors + report.warnings - len(report.problems)
@@ -179,7 +204,7 @@ def checked(file: Path, kind: SubmissionKind, options: Options) -> Report:
 
 def summary(report: Report) -> str:
     """Say in a line what a file holds."""
-    totals = ", ".join(f"{amount} {currency}" for currency, amount in report.totals.items())
+    totals = ", ".join(f"{amount:f} {currency}" for currency, amount in report.totals.items())
     warned = f", {report.warnings} warnings" if report.warnings else ""
     return f"{counted(report.count, report.kind)}, {totals}{warned}"
 

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from service.cli.opening import desk, listing
-from service.cli.showing import Json, Limit
+from service.cli.showing import After, CaseName, Json, Limit
+from service.desk.reading import Reading
+from service.desk.shapes import Shape
 from service.desk.writing import NewHold
 from service.errors import ConfigError
 
@@ -22,36 +24,46 @@ Comment = Annotated[str | None, typer.Option(help="For people; never sent to Ami
 @holds.command("list")
 def list_holds(
     everything: Annotated[bool, typer.Option("--all", help="Ended holds too.")] = False,
-    after: Annotated[str | None, typer.Option(help="The `next` of the page before.")] = None,
+    case: Annotated[str | None, typer.Option(help="Of one case: its id or its number.")] = None,
+    after: After = None,
     limit: Limit = 200,
     as_json: Json = False,
 ) -> None:
     """List holds, newest first."""
+
+    def read(reading: Reading) -> Shape:
+        case_id = None if case is None else reading.case_id_of(case)
+        return reading.holds(only_active=not everything, case_id=case_id, after=after, limit=limit)
+
     listing(
-        lambda reading: reading.holds(only_active=not everything, after=after, limit=limit),
+        read,
         as_json,
         *("placedAt", "caseId", "reason", "owner", "until", "releasedAt", "holdId"),
     )
 
 
 @holds.command("place")
-def place_hold(case_id: str, reason: Reason, until: Until = None, comment: Comment = None) -> None:
+def place_hold(
+    case: CaseName, reason: Reason, until: Until = None, comment: Comment = None
+) -> None:
     """Hold a case: it is paused at Amili until the last hold on it ends."""
-    typer.echo(placed(case_id, reason, until, comment))
+    typer.echo(placed(case, reason, until, comment))
 
 
 @holds.command("release")
-def release_hold(case_id: str, hold_id: str) -> None:
+def release_hold(case: CaseName, hold_id: str) -> None:
     """Release a hold; when it was the last, the case is resumed if we paused it."""
     with desk() as opened:
-        opened.writing.release_hold(case_id, hold_id)
+        opened.writing.release_hold(opened.reading.case_id_of(case), hold_id)
     typer.echo("Released.")
 
 
-def placed(case_id: str, reason: str, until: str | None, comment: str | None) -> str:
+def placed(case: str, reason: str, until: str | None, comment: str | None) -> str:
     """Place an operator's hold; return its id."""
-    wish = NewHold(case_id, reason, "operator", until_of(until), comment)
+    ends_at = until_of(until)
     with desk() as opened:
+        case_id = opened.reading.case_id_of(case)
+        wish = NewHold(case_id, reason, "operator", ends_at, comment)
         return opened.writing.place_hold(wish).hold_id
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import typer
+
 from service import settings as our_settings
 from service.cli.showing import show
 from service.desk.asking import Asking
@@ -44,6 +46,9 @@ def desk() -> Iterator[Desk]:
 
 
 def listing(read: Callable[[Reading], Shape], as_json: bool, *columns: str) -> None:
-    """Read a page and print it."""
+    """Read a page and print it; say how to go on when there is more."""
     with desk() as opened:
-        show(read(opened.reading), as_json, columns)
+        found = read(opened.reading)
+    show(found, as_json, columns)
+    if not as_json and found["next"] is not None:
+        typer.echo(f"{len(found['data'])} shown; more: --after {found['next']}", err=True)

@@ -10,6 +10,7 @@ import typer
 
 from service import settings as our_settings
 from service.cli import up
+from service.cli.playing import greet
 from service.cli.setting import warn_of_unknown
 from service.errors import ConfigError
 from service.sandbox import server as sandbox_server
@@ -107,6 +108,7 @@ def sandbox(
         sandbox_server.run(
             host,
             port,
+            lambda bound: greet(host, bound, client_id, webhook_url),
             client_id=client_id,
             client_secret=client_secret,
             webhook_url=webhook_url,

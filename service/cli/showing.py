@@ -12,7 +12,14 @@ from rich.text import Text
 
 WIDEST = 10_000
 
+CaseName = Annotated[
+    str, typer.Argument(metavar="CASE", show_default=False, help="Its id or its number.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+After = Annotated[str | None, typer.Option(help="Where the page before ended; it says so.")]
+AfterNumber = Annotated[
+    int | None, typer.Option("--after", min=0, help="Where the page before ended; it says so.")
+]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="How many at the most.")]
 
 

@@ -1,13 +1,18 @@
-"""What an operator sees. Raises RecordMissing for an id that is not known."""
+"""What an operator sees. Raises RecordMissing for an id that is not known.
+
+Lists raise NotPossible for a filter that consists of other than printable characters.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Any
 
 from service.desk import shapes
 from service.desk.ids import known
 from service.desk.shapes import Shape
+from service.desk.writing import NotPossible
 from service.domain.entities import EntityKey, Kind
 from service.errors import RecordMissing
 from service.store import batches, cases, decisions, events, holds, invoices, ledger, waiting
@@ -60,6 +65,40 @@ class Reading:
             raise RecordMissing("There is no invoice with this id.")
         return shapes.invoice(row)
 
+    def invoices(
+        self,
+        *,
+        invoice_number: str | None = None,
+        unique_source_invoice_id: str | None = None,
+        case_id: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Shape:
+        """List invoices by id, those that all given filters name."""
+        demand_printable(invoice_number, unique_source_invoice_id, case_id, after)
+        wanted = invoices.Filters(invoice_number, unique_source_invoice_id, case_id)
+        with self._database.read() as tx:
+            rows = invoices.listed(tx, wanted, after=after, limit=limit + 1)
+        shown = [shapes.invoice(row) for row in rows[:limit]]
+        return page(shown, rows[limit - 1].invoice_id if len(rows) > limit else None)
+
+    def unknown_invoices(self, invoice_ids: Set[str]) -> Set[str]:
+        """Return those of these ids by which no invoice is known, however they are spelt."""
+        with self._database.read() as tx:
+            return invoices.unknown(tx, invoice_ids)
+
+    def invoice_of(self, name: str) -> Shape:
+        """Show the invoice of an id, an invoice number or a uniqueSourceInvoiceId.
+
+        Raises NotPossible when more than one has it.
+        """
+        with self._database.read() as tx:
+            row = invoices.get(tx, known(name))
+            ids = [] if row else invoices.ids_of(tx, name)
+        if row is not None:
+            return shapes.invoice(row)
+        return self.invoice(the_only(ids, "invoice", "id, number or uniqueSourceInvoiceId"))
+
     def settlement(self, settlement_id: str) -> Shape:
         """Show a settlement."""
         with self._database.read() as tx:
@@ -76,11 +115,17 @@ class Reading:
         return page(shown, rows[limit - 1].settlement_id if len(rows) > limit else None)
 
     def cases(
-        self, *, status: str | None = None, after: str | None = None, limit: int = 50
+        self,
+        *,
+        status: str | None = None,
+        case_number: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
     ) -> Shape:
-        """List cases by id."""
+        """List cases, newest registered first."""
+        demand_printable(status, case_number, after)
         with self._database.read() as tx:
-            rows = list(cases.listed(tx, after=after, limit=limit + 1, status=status))
+            rows = cases.listed(tx, after=after, limit=limit + 1, status=status, number=case_number)
             shown = [self._case(tx, row) for row in rows[:limit]]
         return page(shown, rows[limit - 1].case_id if len(rows) > limit else None)
 
@@ -91,6 +136,17 @@ class Reading:
             if row is None:
                 raise RecordMissing("There is no case with this id.")
             return self._case(tx, row)
+
+    def case_id_of(self, name: str) -> str:
+        """Find the id of a case by its id or its number.
+
+        Raises NotPossible when more than one has this number.
+        """
+        with self._database.read() as tx:
+            if cases.get(tx, known(name)) is not None:
+                return name
+            ids = cases.ids_of(tx, name)
+        return the_only(ids, "case", "id or number")
 
     def timeline(self, case_id: str) -> Shape:
         """Show everything that happened to a case, oldest first."""
@@ -140,11 +196,19 @@ class Reading:
         return shapes.action(found)
 
     def holds(
-        self, *, only_active: bool = True, after: str | None = None, limit: int = MOST
+        self,
+        *,
+        only_active: bool = True,
+        case_id: str | None = None,
+        after: str | None = None,
+        limit: int = MOST,
     ) -> Shape:
         """List holds, newest first."""
+        demand_printable(case_id, after)
         with self._database.read() as tx:
-            found = holds.listed(tx, only_active=only_active, after=after, limit=limit + 1)
+            found = holds.listed(
+                tx, only_active=only_active, case_id=case_id, after=after, limit=limit + 1
+            )
         shown = found[:limit]
         following = shown[-1].hold_id if len(found) > limit else None
         return page([shapes.hold(each) for each in shown], following)
@@ -154,6 +218,21 @@ class Reading:
         shown = shapes.case(row, invoices.of_case(tx, row.case_id), kept, tx.now)
         why = waiting.of(tx, EntityKey(Kind.CASE, row.case_id))
         return shown | {"waiting": shapes.waiting(why)}
+
+
+def demand_printable(*filters: str | None) -> None:
+    """Raise NotPossible for a filter that no database could compare."""
+    if not all((text or "").isprintable() for text in filters):
+        raise NotPossible("A filter consists of printable characters.")
+
+
+def the_only(ids: Sequence[str], kind: str, names: str) -> str:
+    """Return the one id. Raises RecordMissing for none, NotPossible for several."""
+    if not ids:
+        raise RecordMissing(f"There is no {kind} with this {names}.")
+    if len(ids) > 1:
+        raise NotPossible(f"There is more than one such {kind}: give an id ({', '.join(ids)}).")
+    return ids[0]
 
 
 def step(at: datetime, kind: str, shape: Shape) -> Shape:

@@ -6,7 +6,12 @@ Such a request is sent once. What it brings about in the case is [assumed], for 
 * accept or reject a debt-collection list: its subStatus is another one;
 * accept or reject an eviction request or confirmation: status, subStatus or type is another one.
 
-A change from or to PAUSED counts for none of them: pausing has its own ledger rows.
+A change from or to PAUSED counts for none of them: pausing has its own ledger rows. A subStatus
+that a read does not tell is no other one.
+
+What Amili answered with yes is confirmed by these. Of what is uncertain nobody knows whether it
+arrived, and cases change by themselves and by other hands: only a closed case confirms, and only
+a withdrawal. Any other change is told to the person who must judge it.
 
 What was before is noted when the request is planned, and again by each read until it is sent.
 A read shows a change only when it began after the call was sent, and a read lag after the read
@@ -52,6 +57,8 @@ class Seen:
     closed_at: datetime | None
     #: When the read began.
     began_at: datetime
+    #: The read tells a subStatus; one that is null is told, too.
+    tells_sub_status: bool = True
 
     @property
     def is_closed(self) -> bool:
@@ -171,7 +178,7 @@ def claim(rivals: Sequence[Action], seen: Seen, rules: Rules) -> Claim:
     if len({each.kind for each in pool}) > 1:
         words = "the case changed, and more than one request may have done it"
         return None, tuple((each, step("ambiguous", each, words)) for each in pool)
-    sure = [each for each in pool if not_held(each) and is_believed(each, seen, rules)]
+    sure = [each for each in pool if is_proof(each, seen) and is_believed(each, seen, rules)]
     if not sure:
         return None, ()
     words = "a read shows its effect"
@@ -189,9 +196,14 @@ def may_have_done(action: Action, asked: Sequence[Action], seen: Seen) -> bool:
     if seen.is_closed and any(is_withdrawal(each) for each in asked):
         return False
     if action.kind in LISTS:
-        return seen.sub_status != was.sub_status
-    same = (seen.sub_status, seen.type) == (was.sub_status, was.type)
-    return not same or has_moved(was, seen)
+        return has_other_sub_status(was, seen)
+    is_other_type = seen.type not in (None, was.type)
+    return has_other_sub_status(was, seen) or is_other_type or has_moved(was, seen)
+
+
+def has_other_sub_status(was: Seen, seen: Seen) -> bool:
+    """The subStatus is told, and is another one."""
+    return seen.tells_sub_status and seen.sub_status != was.sub_status
 
 
 def has_moved(was: Seen, seen: Seen) -> bool:
@@ -204,6 +216,13 @@ def is_withdrawal(action: Action) -> bool:
     """It withdrew the case, or may have done so."""
     done = OPEN_ENDED | {ActionState.CONFIRMED}
     return action.kind is ActionKind.WITHDRAW_CASE and action.state in done
+
+
+def is_proof(action: Action, seen: Seen) -> bool:
+    """What the read shows is surely the work of an action of which this is one of the effects."""
+    if action.state is ActionState.ANSWERED:
+        return True
+    return action.kind is ActionKind.WITHDRAW_CASE and seen.is_closed and not_held(action)
 
 
 def is_believed(action: Action, seen: Seen, rules: Rules) -> bool:
@@ -228,9 +247,15 @@ def overdue(action: Action, seen: Seen, rules: Rules) -> Step | None:
         return step("taken", action, "Amili accepted it, and no read shows what it changed")
     longest = max(timedelta(seconds=max(UNCERTAIN_READS)), rules.read_lag)
     if action.state is ActionState.UNCERTAIN and since >= longest:
-        words = "nobody knows whether it arrived, and no read tells: it waits for a person"
-        return step("waits", action, words)
+        return step("waits", action, words_of_waiting(action, seen))
     return None
+
+
+def words_of_waiting(action: Action, seen: Seen) -> str:
+    """Say what a person has to judge."""
+    if may_have_done(action, (), seen):
+        return "nobody knows whether it arrived; the case changed meanwhile: ask Amili"
+    return "nobody knows whether it arrived, and no read tells: it waits for a person"
 
 
 def step(outcome: str, action: Action, words: str) -> Step:

@@ -12,6 +12,11 @@ PAUSED = "PAUSED"
 CLOSED = frozenset({"CLOSED"})
 
 
+def one_spelling(invoice_id: str) -> str:
+    """Write an id of Amili's so that the same one is equal: people's files have it in capitals."""
+    return invoice_id.lower() if invoice_id.isascii() else invoice_id
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A case as last read. `raw` is the JSON text it was read from."""

@@ -4,11 +4,14 @@ Amounts name no payment: Amili tells how much of an invoice is paid and how much
 never by what. So reports on one invoice are answered first in, first out, each once the amount
 has grown by all that was reported up to it. Another payment that comes in meanwhile looks the
 same; nothing that is known of Amili tells the two apart.
+
+Where Amili does not tell the amount that a report raises, and tells what remains of the invoice,
+the fall of that counts. What accrues meanwhile (interest) makes the fall smaller: it waits longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,17 +24,64 @@ LONG_BEFORE = timedelta(minutes=1)
 #: Between these a case whose reports are not yet reflected is read again: half their age.
 SHORTEST_LOOK, LONGEST_LOOK = timedelta(seconds=30), timedelta(hours=1)
 #: States in which Amili has not taken a report, so that its amounts never contain it.
-NOT_TAKEN = frozenset({ItemState.FAILED, ItemState.UNLISTED, ItemState.REFUSED})
+NOT_TAKEN = frozenset({ItemState.FAILED, ItemState.REFUSED})
 NOTHING = Decimal(0)
 LONG_AGO, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What Amili tells of an invoice, in major units of its currency; None: it does not."""
+
+    paid: Decimal | None = None
+    credited: Decimal | None = None
+    remaining: Decimal | None = None
+    original: Decimal | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Amili tells any amount that moves."""
+        return any(each is not None for each in (self.paid, self.credited, self.remaining))
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How far an amount had grown before a report, and how far it has now."""
+
+    before: Decimal | None
+    reached: Decimal | None
+    #: Payments and credit notes raise it alike.
+    is_shared: bool = False
+
+
+def measure(kind: SubmissionKind, before: Amounts, now: Amounts) -> Measure:
+    """Choose what tells whether a report is contained: the amount that it raises, or the fall.
+
+    A payment raises `paidAmount`, a credit note `creditedAmount` [assumed]. The amount that is
+    told beside the fall, if any, is no part of it.
+    """
+    is_payment = kind is SubmissionKind.PAYMENTS
+    own, own_before = (now.paid, before.paid) if is_payment else (now.credited, before.credited)
+    if own is not None or not now.is_told:
+        return Measure(own_before, own)
+    if now.remaining is None or (before.remaining is None and own_before is not None):
+        return Measure(own_before, NOTHING)
+    other, other_before = (now.credited, before.credited) if is_payment else (now.paid, before.paid)
+
+    def fallen(remaining: Decimal, others: Decimal | None) -> Decimal:
+        counted = NOTHING if other is None or others is None else others
+        return (now.original or NOTHING) - remaining - counted
+
+    begin = None if before.remaining is None else fallen(before.remaining, other_before)
+    return Measure(begin, fallen(now.remaining, other), is_shared=other is None)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """One payment or credit note on one invoice, as it was handed over.
 
-    Amounts are in major units of the invoice's currency. A payment raises `paidAmount`, a credit
-    note `creditedAmount` [assumed]: `before` and `reached` are of the one that it raises.
+    Amounts are in major units of the invoice's currency; `before` and `reached` are of what
+    `measure` chose.
     """
 
     submission_id: str
@@ -49,6 +99,8 @@ class Report:
     #: When its batch, or a refusal, said what became of it.
     ended_at: datetime | None = None
     batch_id: str | None = None
+    #: Payments and credit notes raise the amount alike.
+    is_shared: bool = False
 
     @property
     def key(self) -> str:
@@ -60,16 +112,21 @@ class Report:
         """Amili has not said no to it."""
         return self.state not in NOT_TAKEN
 
+    @property
+    def chain(self) -> tuple[str, SubmissionKind | None]:
+        """Names those that its amount must contain with it."""
+        return self.invoice_id, None if self.is_shared else self.kind
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The reports of one kind on one invoice so far, oldest first.
+    """The reports that raise one amount of one invoice so far, oldest first.
 
-    `level` is the amount that contains them all. `unsure` are those whose own beginning nobody
-    knows: they count as missing in the beginning of every later one.
+    `level` is the amount that contains them all; None: there are none. `unsure` are those whose
+    own beginning nobody knows: they count as missing in the beginning of every later one.
     """
 
-    level: Decimal = NOTHING
+    level: Decimal | None = None
     unsure: Decimal = NOTHING
     #: When the last of them was seen reflected; `NEVER` while one was not.
     over_at: datetime = LONG_AGO
@@ -82,9 +139,10 @@ class Chain:
         """
         is_over = self.over_at <= report.reported_at - LONG_BEFORE
         before = Chain() if is_over else self
-        beginning = report.before or NOTHING
+        beginning = (NOTHING if report.before is None else report.before) + before.unsure
+        level = beginning if before.level is None else max(before.level, beginning)
         return Chain(
-            level=max(before.level, beginning + before.unsure) + report.amount,
+            level=level + report.amount,
             unsure=before.unsure + (report.amount if report.before is None else NOTHING),
             over_at=max(before.over_at, noted_at or NEVER),
         )
@@ -98,13 +156,13 @@ def reflected(
     `noted` says which were seen reflected before, by key, and when. Whatever ended at Amili up to
     `seen_until` is surely shown by what was read; None: nothing is sure.
     """
-    chains: dict[tuple[str, SubmissionKind], Chain] = {}
+    chains: dict[tuple[str, SubmissionKind | None], Chain] = {}
     for report in reports:
         if not report.is_taken:
             continue
-        name = (report.invoice_id, report.kind)
-        chains[name] = chains.get(name, Chain()).then(report, noted.get(report.key))
-        if is_reflected(report, chains[name].level, seen_until):
+        chain = chains.get(report.chain, Chain()).then(report, noted.get(report.key))
+        chains[report.chain] = chain
+        if chain.level is not None and is_reflected(report, chain.level, seen_until):
             yield report
 
 
@@ -114,14 +172,42 @@ def is_reflected(report: Report, level: Decimal, seen_until: datetime | None) ->
     Where its beginning is not known, the amounts prove little: that so much was ever paid, or
     credited, is needed all the same, and that the read surely shows what the batch took. Where
     Amili tells no amount of the invoice at all, the batch's word is all that will ever come.
+    Where the batch does not say what became of it, only amounts that have grown do.
     """
-    if report.state is not ItemState.SUCCEEDED:
+    if report.state not in (ItemState.SUCCEEDED, ItemState.UNLISTED):
         return False
     if report.before is not None:
         return report.reached is not None and report.reached >= level
-    if seen_until is None or report.ended_at is None or report.ended_at > seen_until:
+    if report.state is ItemState.UNLISTED or seen_until is None:
+        return False
+    if report.ended_at is None or report.ended_at > seen_until:
         return False
     return report.reached is None or report.reached >= level
+
+
+def corrected(reports: Sequence[Report], contained: Set[str], known: Set[str]) -> set[str]:
+    """Name the reports that Amili did not take, and that were made again and are contained.
+
+    Made again: on the same invoice, of the same kind, of as much or more, after the first was
+    known to have failed. Each one stands for one; those that it stood for before are `known`, by
+    key, as those that are contained are.
+    """
+    free = [each for each in reports if each.key in contained]
+    found: set[str] = set()
+    failed = [each for each in reports if not each.is_taken]
+    for report in sorted(failed, key=lambda each: each.key not in known):
+        fitting = [each for each in free if stands_for(each, report)]
+        if fitting:
+            free.remove(min(fitting, key=lambda each: each.amount))
+            found.add(report.key)
+    return found
+
+
+def stands_for(later: Report, report: Report) -> bool:
+    """Say whether a report is as good as one that was not taken before it was made."""
+    same = (later.invoice_id, later.kind) == (report.invoice_id, report.kind)
+    is_later = report.ended_at is not None and later.reported_at >= report.ended_at
+    return same and is_later and later.amount >= report.amount
 
 
 def next_look(reports: Iterable[Report], now: datetime) -> datetime | None:

@@ -6,11 +6,15 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
+import structlog
+
 from service.errors import NothingDurable, StoreError
 from service.inbox.appending import Appender
 from service.intake.writing import DurableWriter
 from service.store import migrating
 from service.store.database import Database
+
+log = structlog.get_logger()
 
 Part = Literal["ok", "degraded", "down"]
 #: Below the patience of a readiness probe (three seconds): a database that hangs takes no door
@@ -35,28 +39,36 @@ class Examiner:
         self._writer = writer
         self._appender = appender
         self._database = database
+        self._told = ""
 
     async def examine(self) -> Readiness:
         """Try one durable write in Redis, and ask the database for its schema."""
         redis, schema = await asyncio.gather(self._redis(), self._schema())
+        usable = schema in ("current", "newer")
         notes = []
         if redis != "ok":
-            notes.append(redis_note(self._appender.durability))
+            notes.append(redis_note(self._appender.durability, spools=usable))
         if self._appender.durability == "unverified":
             notes.append("Redis does not let us read its configuration: durability is unverified.")
-        if schema in ("older", "empty"):
-            notes.append("The database schema is older than this code: run `amili-events migrate`.")
+        lack = migrating.lack(schema)
+        self._tell(lack)
+        if lack:
+            notes.append(lack)
         if schema == "newer":
             notes.append("The database schema is newer than this code.")
-        usable = schema in ("current", "newer")
         parts: dict[str, Part] = {
             "redis": redis,
             "database": "down" if schema == "away" else "ok" if schema == "current" else "degraded",
             "spool": "ok" if usable else "down",
         }
-        too_old = schema in ("older", "empty")
-        ready = not too_old and (redis == "ok" or usable)
+        ready = not lack and (redis == "ok" or usable)
         return Readiness(ready, parts, tuple(notes), self._appender.durability)
+
+    def _tell(self, lack: str) -> None:
+        """Say once in the log that the schema is too old, and again when it becomes so anew."""
+        if lack and lack != self._told:
+            log.error("schema_not_usable", reason=lack)
+        self._told = lack
 
     async def _redis(self) -> Part:
         try:
@@ -73,11 +85,12 @@ class Examiner:
             return "away"
 
 
-def redis_note(durability: str) -> str:
+def redis_note(durability: str, *, spools: bool) -> str:
     """Say what is wrong with Redis, and what happens meanwhile."""
+    meanwhile = "deliveries go to the SQL spool" if spools else "deliveries are answered 503"
     if durability == "too weak":
         return (
             "Redis is not as durable as AMILI_ACK_DURABILITY=disk asks for (appendonly yes, "
-            "appendfsync always, maxmemory-policy noeviction): deliveries go to the SQL spool."
+            f"appendfsync always, maxmemory-policy noeviction): {meanwhile}."
         )
-    return "Redis cannot be written: deliveries go to the SQL spool."
+    return f"Redis cannot be written: {meanwhile}."

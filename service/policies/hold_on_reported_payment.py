@@ -3,7 +3,8 @@
 Whoever has paid must not be chased for it while the report is still on its way. Each report
 holds its case once, for ever: where a person released the hold, it is not placed again. A report
 that Amili did not take keeps its hold, for the debtor may well have paid and a person must look;
-but where its failed batch holds the same case for the same invoice, that hold is enough.
+but where its failed batch holds the same case for the same invoice, that hold is enough. Both end
+once the report was made again, of as much or more, and Amili shows that one.
 
 A credit note with a negative amount makes the claim larger [assumed]: it holds nothing. One
 that is booked between others lowers the amount that they wait for, and so keeps them waiting.
@@ -15,14 +16,15 @@ from datetime import datetime
 
 from service.domain.decisions import Decision
 from service.domain.holds import Hold
-from service.domain.reports import Report, next_look, reflected
+from service.domain.reports import Report, corrected, next_look, reflected
 from service.domain.submissions import ItemState, SubmissionKind
 from service.policies.situations import CaseSituation, Place, Policy, Release, Wishes
 
 NAME = "hold_on_reported_payment"
 REASON = "payment_reported"
-#: Why a hold ended: the amounts contain the report; its failed batch holds the case instead.
-REFLECTED, BATCH_FAILED = "reflected", "batch_failed"
+#: Why a hold ended: the amounts contain the report; its failed batch holds the case instead; it
+#: was not taken, and the amounts contain one that was made for it.
+REFLECTED, BATCH_FAILED, CORRECTED = "reflected", "batch_failed", "corrected"
 WORDS = {SubmissionKind.PAYMENTS: "payment", SubmissionKind.CORRECTIONS: "credit note"}
 
 
@@ -31,12 +33,12 @@ def on_case(situation: CaseSituation) -> Wishes:
     if situation.is_over or not situation.reported:
         return Wishes()
     holds = {hold.key: hold for hold in situation.holds if hold.key is not None}
-    contained = set(reflected(situation.reported, noted(holds), situation.seen_until))
+    answers = answered(situation, holds)
     place, release, decisions, waiting = [], [], [], []
     for report in situation.reported:
         hold = holds.get(report.key)
         is_held = hold is not None and hold.is_active(situation.now)
-        by = answer(situation, report, holds, is_contained=report in contained)
+        by = answers.get(report.key)
         if hold is not None and is_held and by is not None:
             release.append(Release(hold.hold_id, by))
             decisions.append(released(situation, report, by))
@@ -45,6 +47,7 @@ def on_case(situation: CaseSituation) -> Wishes:
             decisions.append(placed(situation, report))
         if by is None and (is_held or hold is None):
             waiting.append(report)
+    release += mended(situation, holds, answers)
     again = look_again_at(situation, waiting)
     return Wishes(tuple(place), tuple(release), (), tuple(decisions), again)
 
@@ -58,20 +61,54 @@ def noted(holds: dict[str, Hold]) -> dict[str, datetime]:
     }
 
 
-def answer(
-    situation: CaseSituation, report: Report, holds: dict[str, Hold], *, is_contained: bool
-) -> str | None:
-    """Say why a report needs no hold of its own; None: it does.
+def answered(situation: CaseSituation, holds: dict[str, Hold]) -> dict[str, str]:
+    """Say which reports need no hold of their own, by key, and why.
 
     A failed batch that was looked into before this report ever held the case is an answer, too.
     """
-    if is_contained:
-        return REFLECTED
-    failure = holds.get(f"batch:{report.batch_id}:{report.invoice_id}")
-    if report.state is not ItemState.FAILED or failure is None:
-        return None
-    is_new = report.key not in holds
-    return BATCH_FAILED if is_new or failure.is_active(situation.now) else None
+    before = noted(holds)
+    contained = {each.key for each in reflected(situation.reported, before, situation.seen_until)}
+    known = {
+        each.key
+        for each in situation.reported
+        if any(is_corrected(holds.get(key)) for key in (each.key, batch_key(each)))
+    }
+    again = corrected(situation.reported, contained | before.keys(), known)
+    found = dict.fromkeys(contained, REFLECTED) | dict.fromkeys(again, CORRECTED)
+    for report in situation.reported:
+        failure = holds.get(batch_key(report))
+        if report.key in found or report.state is not ItemState.FAILED or failure is None:
+            continue
+        if report.key not in holds or failure.is_active(situation.now):
+            found[report.key] = BATCH_FAILED
+    return found
+
+
+def is_corrected(hold: Hold | None) -> bool:
+    """Say whether a hold ended since the report was made again."""
+    return hold is not None and hold.released_by == CORRECTED
+
+
+def batch_key(report: Report) -> str:
+    """Name the hold of a report's failed batch."""
+    return f"batch:{report.batch_id}:{report.invoice_id}"
+
+
+def mended(
+    situation: CaseSituation, holds: dict[str, Hold], answers: dict[str, str]
+) -> list[Release]:
+    """Release the holds of failed batches of which every failed report was made again."""
+    failed: dict[str, list[Report]] = {}
+    for report in situation.reported:
+        if report.state is ItemState.FAILED:
+            failed.setdefault(batch_key(report), []).append(report)
+    return [
+        Release(holds[key].hold_id, CORRECTED)
+        for key, reports in failed.items()
+        if key in holds
+        and holds[key].is_active(situation.now)
+        and all(answers.get(report.key) == CORRECTED for report in reports)
+    ]
 
 
 def look_again_at(situation: CaseSituation, waiting: list[Report]) -> datetime | None:
@@ -84,7 +121,7 @@ def look_again_at(situation: CaseSituation, waiting: list[Report]) -> datetime |
         for cause in situation.causes
         if cause.name == "batch_failed"
     }
-    if any((report.batch_id, report.invoice_id) in told for report in waiting):
+    if any((report.batch_id, report.invoice_id) in told for report in situation.reported):
         return situation.now
     return next_look(waiting, situation.now)
 
@@ -102,6 +139,7 @@ def released(situation: CaseSituation, report: Report, by: str) -> Decision:
     """Write down why a hold ends."""
     why = {
         REFLECTED: "is contained in it: its hold ends.",
+        CORRECTED: "was not taken; it was made again, and that is contained: its hold ends.",
         BATCH_FAILED: "was not taken, and its failed batch holds this case: one hold is enough.",
     }
     words = f"The {WORDS[report.kind]} reported on invoice {report.invoice_id} {why[by]}"

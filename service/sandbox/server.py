@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Unpack
 
@@ -28,9 +29,13 @@ class CuttableProtocol(HttpToolsProtocol):
         scope["extensions"] = {CUT: self.transport.abort}
 
 
-def run(host: str, port: int, **setup: Unpack[Setup]) -> None:
-    """Serve until interrupted; SandboxError when the address cannot be had."""
+def run(host: str, port: int, on_bound: Callable[[int], None], **setup: Unpack[Setup]) -> None:
+    """Serve until interrupted; SandboxError when the address cannot be had.
+
+    `on_bound` is told the port, as soon as it is ours.
+    """
     listener = bind(host, port)
+    on_bound(listener.getsockname()[1])
     with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(build(World(**setup)).serve(sockets=[listener]))
 

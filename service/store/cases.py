@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, Select, and_, func, or_, select, update
 
 from service.domain.entities import Read
 from service.domain.pausing import Desired
@@ -95,16 +95,49 @@ def get(tx: Tx, case_id: str) -> Row[Any] | None:
     return found
 
 
+def ids_of(tx: Tx, number: str, limit: int = 10) -> list[str]:
+    """Return the ids of the cases with this number, which each organization may use."""
+    asked = select(cases.c.case_id).where(cases.c.case_number == number)
+    return list(tx.execute(asked.order_by(cases.c.case_id).limit(limit)).scalars())
+
+
 def listed(
-    tx: Tx, *, after: str | None = None, limit: int = 50, status: str | None = None
-) -> Sequence[Row[Any]]:
-    """Return cases by id; `after` is the id where the last page ended."""
-    asked = select(cases).order_by(cases.c.case_id).limit(limit)
-    if after is not None:
-        asked = asked.where(cases.c.case_id > after)
-    if status is not None:
-        asked = asked.where(cases.c.status == status)
-    found: Sequence[Row[Any]] = tx.execute(asked).all()
+    tx: Tx,
+    *,
+    after: str | None = None,
+    limit: int = 50,
+    status: str | None = None,
+    number: str | None = None,
+) -> list[Row[Any]]:
+    """Return cases, newest registered first, at the end those whose date is not known.
+
+    `after` is the id of the case where the last page ended; one that is not known ends the list.
+    """
+    wanted = {cases.c.status: status, cases.c.case_number: number}
+    asked = select(cases).where(
+        *(name == value for name, value in wanted.items() if value is not None)
+    )
+    at, name = cases.c.registered_at, cases.c.case_id
+    dated = asked.where(at.is_not(None)).order_by(at.desc(), name.desc())
+    undated = asked.where(at.is_(None)).order_by(name.desc())
+    if after is None:
+        return parts_of(tx, (dated, undated), limit)
+    row = tx.execute(select(at).where(name == after)).one_or_none()
+    if row is None:
+        return []
+    if row[0] is None:
+        return parts_of(tx, (undated.where(name < after),), limit)
+    # The first bound alone is what an index is searched by.
+    same = and_(at == row[0], name < after)
+    return parts_of(tx, (dated.where(at <= row[0], or_(at < row[0], same)), undated), limit)
+
+
+def parts_of(tx: Tx, parts: Iterable[Select[Any]], limit: int) -> list[Row[Any]]:
+    """Return the first rows of several queries, one after the other; each can use an index."""
+    found: list[Row[Any]] = []
+    for part in parts:
+        if len(found) < limit:
+            found += tx.execute(part.limit(limit - len(found))).all()
     return found
 
 

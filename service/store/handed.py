@@ -73,10 +73,11 @@ submission_items = Table(
     #: What is sent; gone once Amili has taken it, for it is about people.
     Column("body", Text),
     #: Of a payment or correction: by how much the claim is to become smaller, and how much of it
-    #: was paid and credited when this was reported; null when nobody knew.
+    #: was paid and credited, and remained, before it was sent; null when nobody knew.
     Column("amount", Money),
     Column("paid_before", Money),
     Column("credited_before", Money),
+    Column("remaining_before", Money),
     Column("ended_at", Moment),
 )
 Index("ix_submission_items_unique_source_invoice_id", submission_items.c.unique_source_invoice_id)

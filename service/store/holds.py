@@ -55,7 +55,12 @@ def get(tx: Tx, hold_id: str) -> Hold | None:
 
 
 def listed(
-    tx: Tx, *, only_active: bool = True, after: str | None = None, limit: int = 200
+    tx: Tx,
+    *,
+    only_active: bool = True,
+    case_id: str | None = None,
+    after: str | None = None,
+    limit: int = 200,
 ) -> list[Hold]:
     """Return holds, newest first; `after` is the id of the hold where the last page ended."""
     asked = select(*COLUMNS).order_by(holds.c.placed_at.desc(), holds.c.hold_id).limit(limit)
@@ -65,6 +70,8 @@ def listed(
         asked = asked.where(or_(holds.c.placed_at < at, same))
     if only_active:
         asked = asked.where(in_force(tx))
+    if case_id is not None:
+        asked = asked.where(holds.c.case_id == case_id)
     return [Hold(*row) for row in tx.execute(asked)]
 
 

@@ -18,6 +18,7 @@ from service.store.database import Database, translated
 Standing = Literal["current", "older", "newer", "empty"]
 #: Any number that nobody else locks: two migrations at once wait for each other.
 LOCK = 0x616D696C69
+WHAT_TO_DO = "run `amili-events migrate`"
 
 
 def config() -> Config:
@@ -54,3 +55,12 @@ def standing(database: Database) -> Standing:
         return "current"
     known = {each.revision for each in script.walk_revisions()}
     return "older" if revision in known else "newer"
+
+
+def lack(standing: str) -> str:
+    """Say in a sentence what keeps this code from working with a schema; '' for nothing."""
+    if standing == "empty":
+        return f"The database has no schema yet: {WHAT_TO_DO}."
+    if standing == "older":
+        return f"The database schema is older than this code: {WHAT_TO_DO}."
+    return ""

@@ -187,6 +187,7 @@ cases = Table(
     *read_columns(),
 )
 Index("ix_cases_case_number", cases.c.case_number)
+Index("ix_cases_registered_at", cases.c.registered_at, cases.c.case_id)
 
 invoices = Table(
     "invoices",

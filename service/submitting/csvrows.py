@@ -76,7 +76,7 @@ def read_csv(text: Text, kind: SubmissionKind, options: Options) -> Iterator[Rec
             message = f"{len(cells)} cells, {more} than the {len(targets)} columns of the header"
             yield broken(line, message)
         else:
-            yield Row(line, cells, targets, kind).record(options.decimal_comma)
+            yield Row(line, cells, targets, kind).record(options)
 
 
 def broken(line: int, message: str) -> Record:
@@ -97,7 +97,7 @@ class Row:
         self._columns: dict[Path, int] = {}
         self._flaws: list[Flaw] = []
 
-    def record(self, decimal_comma: bool) -> Record:
+    def record(self, options: Options) -> Record:
         """Read every cell that is not empty."""
         item: dict[str, Any] = {}
         pairs = zip(self._cells, self._targets, strict=True)
@@ -109,16 +109,16 @@ class Row:
                 self._flaws.append(Flaw((), f"cell {number} is in a column without a name"))
             if target.path is not None:
                 self._columns[target.path] = number
-                self._put(item, target.path, said, decimal_comma)
+                self._put(item, target.path, said, options)
         whole = self._listed(item, ())
         return Record(self._line, whole, self._flaws, self._place)
 
-    def _put(self, item: dict[Any, Any], path: Path, said: str, decimal_comma: bool) -> None:
+    def _put(self, item: dict[Any, Any], path: Path, said: str, options: Options) -> None:
         inside: dict[Any, Any] = item
         for part in path[:-1]:
             inside = inside.setdefault(part, {})
         try:
-            inside[path[-1]] = read_cell(said, type_of(self._kind, path), decimal_comma)
+            inside[path[-1]] = read_cell(said, type_of(self._kind, path), options)
         except BadCell as exc:
             inside[path[-1]] = None
             self._flaws.append(Flaw(path, str(exc)))

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from service.domain.checks.currencies import DECIMALS
 from service.domain.submissions import SubmissionKind
 from service.errors import SubmissionRefused
+from service.submitting.knowing import KnownInvoices, Unknown
 from service.submitting.options import Options
 from service.submitting.problems import Problem, Problems, Severity
-from service.submitting.reading import BODY, Progress, Source, opened
+from service.submitting.reading import BODY, Progress, Source, opened, settled
 from service.submitting.records import Flaw, Record, problem_of
 from service.submitting.rules import Rules, broken_rules, text
 from service.submitting.shapes import Whole, whole
@@ -23,12 +25,24 @@ from service.submitting.shapes import Whole, whole
 HASH_BYTES = 8
 #: Sums of the largest amounts are exact.
 MOST_DIGITS = 60
-NAME = "uniqueSourceInvoiceId"
+NAME, NUMBER = "uniqueSourceInvoiceId", "invoiceNumber"
 AMOUNT: Mapping[SubmissionKind, str] = {
     SubmissionKind.INVOICES: "originalInvoiceAmount",
     SubmissionKind.PAYMENTS: "amount",
     SubmissionKind.CORRECTIONS: "amount",
 }
+
+
+class Aid(NamedTuple):
+    """What an examination tells and asks meanwhile."""
+
+    #: It is told how many bytes are read.
+    progress: Progress | None = None
+    #: It says which invoices are not known here.
+    unknown: Unknown | None = None
+
+
+NO_AID = Aid()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,8 @@ class Report:
     problems: tuple[Problem, ...]
     errors: int
     warnings: int
-    #: By currency: the sum of what was invoiced, paid or corrected; of whole items only.
+    #: By currency: the sum of what was invoiced, paid or corrected; of whole items only. It has
+    #: the currency's decimals, as in 100.50.
     totals: Mapping[str, Decimal]
 
     @property
@@ -54,26 +69,24 @@ class Report:
 
 
 def examine(
-    path: Path,
-    kind: SubmissionKind,
-    options: Options,
-    rules: Rules,
-    progress: Progress | None = None,
+    path: Path, kind: SubmissionKind, options: Options, rules: Rules, aid: Aid = NO_AID
 ) -> Report:
-    """Examine a file; `progress` is told how many bytes are read. Raises nothing of the file's."""
-    examination = Examination(kind, rules)
+    """Examine a file. Raises nothing of the file's."""
+    examination = Examination(kind, rules, aid.unknown)
     try:
-        options = options.resolved(path)
+        options = settled(path, options)
         with opened(path) as stream:
-            examination.run(Source(stream, kind, options, progress))
+            examination.run(Source(stream, kind, options, aid.progress))
     except SubmissionRefused as exc:
         examination.refused(exc)
     return examination.report()
 
 
-def examine_body(body: bytes, kind: SubmissionKind, rules: Rules) -> Report:
+def examine_body(
+    body: bytes, kind: SubmissionKind, rules: Rules, unknown: Unknown | None = None
+) -> Report:
     """Examine a body as Amili's API takes it, `{"invoices": [...]}`, or the list alone."""
-    examination = Examination(kind, rules)
+    examination = Examination(kind, rules, unknown)
     try:
         examination.run(Source(io.BytesIO(body), kind, BODY))
     except SubmissionRefused as exc:
@@ -84,9 +97,10 @@ def examine_body(body: bytes, kind: SubmissionKind, rules: Rules) -> Report:
 class Examination:
     """One pass over a source."""
 
-    def __init__(self, kind: SubmissionKind, rules: Rules) -> None:
+    def __init__(self, kind: SubmissionKind, rules: Rules, unknown: Unknown | None = None) -> None:
         self._kind = kind
         self._rules = rules
+        self._known = KnownInvoices(rules.get("known_invoice", Severity.OFF), unknown)
         self._problems = Problems()
         self._count = 0
         self._digest = b""
@@ -99,6 +113,7 @@ class Examination:
         for record in source:
             self._look(record)
             self._count += record.value is not None
+        self._known.ask(self._problems)
         self._digest = source.digest()
         if not self._count and not self._problems.count(Severity.ERROR):
             raise SubmissionRefused(f"There are no {self._kind} in it.")
@@ -117,7 +132,7 @@ class Examination:
             problems=self._problems.kept(),
             errors=self._problems.count(Severity.ERROR),
             warnings=self._problems.count(Severity.WARNING),
-            totals=dict(sorted(self._totals.items())),
+            totals={code: in_full(code, sum_) for code, sum_ in sorted(self._totals.items())},
         )
 
     def _look(self, record: Record) -> None:
@@ -135,15 +150,23 @@ class Examination:
             self._look_for_name(record, seen)
         elif found:
             self._look_for_twin(record, found)
+            self._known.look(record, self._count, str(seen["invoiceId"]), self._problems)
         if found:
             self._add(str(seen["currency"]), Decimal(seen[AMOUNT[self._kind]]))
 
     def _look_for_name(self, record: Record, seen: Mapping[str, Any]) -> None:
-        """Two invoices of one name would be one at Amili."""
+        """Two invoices of one name would be one at Amili; those of one number may be meant so."""
         name = text(seen, NAME)
         first = self._first(record, name) if name else None
         if first is not None:
             self._tell(record, Flaw((NAME,), f"{ascii(name)[:60]} is {first} already"))
+            return
+        severity = self._rules.get("twice", Severity.OFF)
+        number = text(seen, NUMBER) if severity is not Severity.OFF else None
+        # No name has a NUL.
+        first = self._first(record, f"\0{number}") if number else None
+        if first is not None:
+            self._tell(record, Flaw((NUMBER,), f"is {first} already (rule twice)"), severity)
 
     def _look_for_twin(self, record: Record, found: Whole) -> None:
         """Two payments that are alike may be meant so."""
@@ -169,3 +192,13 @@ class Examination:
     def _tell(self, record: Record, flaw: Flaw, severity: Severity = Severity.ERROR) -> None:
         position = self._count
         self._problems.add(severity, lambda: problem_of(record, flaw, severity, position))
+
+
+def in_full(currency: str, amount: Decimal) -> Decimal:
+    """Give an amount at least the decimals of its currency, and take none away."""
+    exponent = amount.as_tuple().exponent
+    least = -DECIMALS.get(currency, 0)
+    if not isinstance(exponent, int) or exponent <= least:
+        return amount
+    with localcontext(prec=MOST_DIGITS):
+        return amount.quantize(Decimal(1).scaleb(least))

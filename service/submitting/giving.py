@@ -8,10 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from service.amili.requests import NewInvoice
+from service.domain.records import one_spelling
 from service.domain.submissions import NewItem, SubmissionKind
 from service.errors import SubmissionChanged, SubmissionRefused
 from service.submitting.options import Options
-from service.submitting.reading import BODY, Progress, Source, opened
+from service.submitting.reading import BODY, Progress, Source, opened, settled
 from service.submitting.records import Record, problem_of
 from service.submitting.shapes import Whole, whole
 
@@ -29,7 +30,7 @@ def read(
     Raises SubmissionChanged, which may be after the last item only, when the file is another by
     now, and SubmissionRefused for what is wrong: send nothing before the last item is there.
     """
-    options = options.resolved(path)
+    options = settled(path, options)
     with opened(path) as stream:
         source = Source(stream, kind, options, progress)
         yield from items(source, kind)
@@ -66,6 +67,6 @@ def item(record: Record, found: Whole) -> NewItem:
     return NewItem(
         line=record.line,
         body=found.text,
-        invoice_id=model.invoice_id,
+        invoice_id=one_spelling(model.invoice_id),
         amount=Decimal(model.amount),
     )

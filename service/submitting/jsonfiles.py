@@ -86,7 +86,7 @@ class Document:
         for sign in closing:
             self._expect(sign)
         if self._window.peek():
-            raise self._refuse("there is more after the end; for one item a line: --format ndjson")
+            raise self._refuse("there is more after the end")
 
     def _enter(self) -> None:
         """Step over `{"invoices":`."""
@@ -124,10 +124,11 @@ class Document:
         self._window.at += 1
 
     def _form(self) -> str:
-        return f'{{"{self._kind}": [...]}}; for one item a line: --format ndjson'
+        return f'{{"{self._kind}": [...]}}'
 
     def _refuse(self, message: str) -> SubmissionRefused:
-        return refuse(*self._window.place(), message)
+        option = "; for one item a line: --format ndjson"
+        return refuse(*self._window.place(), message, option)
 
 
 def read_lines(text: Text, skip_empty_lines: bool) -> Iterator[Record]:

@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from service.amili.requests import DEEPEST
 from service.submitting.records import Flaw, Path, Place, Record
 from service.submitting.text import moved
 
+#: What opens or closes an object or list, and the texts in which it does not.
+BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+TOO_DEEP = f"nested too deeply: at most {DEEPEST} objects and lists inside of each other"
 SPACES = re.compile(r"[ \t\r\n]*")
 LONGEST_NUMBER = 40
 
@@ -53,6 +57,10 @@ class Decoder:
         Raises Unreadable.
         """
         value, end = self.value(text, at)
+        deep = too_deep(text, at, end)
+        if deep is not None:
+            there = moved(*start, text[at:deep])
+            return Record(start[0], None, [Flaw((), TOO_DEEP)], lambda _: there), end
         flaws = list(oddities(value)) if self._odd else []
         if not isinstance(value, dict):
             return Record(start[0], None, [Flaw((), "expected an object")], lambda _: start), end
@@ -68,7 +76,7 @@ class Decoder:
         except json.JSONDecodeError as exc:
             raise Unreadable(exc.msg.partition(":")[0], exc.pos) from None
         except RecursionError:
-            raise Unreadable("nested too deeply", at) from None
+            raise Unreadable(TOO_DEEP, too_deep(text, at, len(text)) or at) from None
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -98,6 +106,19 @@ class Decoder:
     def _no(self, why: str) -> NoNumber:
         self._odd = True
         return NoNumber(why)
+
+
+def too_deep(text: str, begin: int, end: int) -> int | None:
+    """Say where JSON is nested too deeply; None: nowhere."""
+    if text.count("{", begin, end) + text.count("[", begin, end) <= DEEPEST:
+        return None
+    depth = 0
+    for found in BRACKETS.finditer(text, begin, end):
+        sign = text[found.start()]
+        depth += (sign in "[{") - (sign in "]}")
+        if depth > DEEPEST:
+            return found.start()
+    return None
 
 
 def oddities(value: Any) -> Iterator[Flaw]:

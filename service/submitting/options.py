@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePath
+from typing import Any
 
 from service.domain.submissions import SubmissionKind
 from service.errors import SubmissionRefused
@@ -14,6 +15,8 @@ from service.errors import SubmissionRefused
 #: Encodings in which every byte, or nearly, is a letter.
 ONE_BYTE = ("windows-1252", "iso-8859-1", "iso-8859-15")
 ENCODINGS = ("utf-8", "utf-8-sig", *ONE_BYTE, "utf-16")
+#: The bytes of the file tell: UTF-8 with or without a mark, else windows-1252.
+DETECT = "detect"
 DELIMITERS: Mapping[str, str] = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
@@ -50,14 +53,16 @@ class Options:
     skip_empty_lines: bool = False
     #: From a header of the file to a path of ours; `_` leaves the column out.
     mapping: Mapping[str, str] = field(default_factory=dict)
+    #: CSV may have dates such as 31.12.2026, and spaces between thousands, 4 500,00.
+    norwegian: bool = False
 
     def __post_init__(self) -> None:
         """Read names, refuse nonsense."""
         object.__setattr__(self, "delimiter", DELIMITERS.get(self.delimiter, self.delimiter))
         if self.delimiter not in DELIMITERS.values():
             raise SubmissionRefused(f"The delimiter is one of: {', '.join(DELIMITERS)}.")
-        if self.encoding not in ENCODINGS:
-            raise SubmissionRefused(f"The encoding is one of: {', '.join(ENCODINGS)}.")
+        if self.encoding not in (*ENCODINGS, DETECT):
+            raise SubmissionRefused(f"The encoding is one of: {', '.join((*ENCODINGS, DETECT))}.")
 
     def resolved(self, path: PurePath) -> Options:
         """Settle the format by the file's ending. Raises SubmissionRefused when it tells none."""
@@ -69,26 +74,19 @@ class Options:
 
 
 def norwegian_excel(mapping: Mapping[str, str] | None = None) -> Options:
-    """Return the options for «CSV UTF-8» as a Norwegian Excel writes it."""
-    return Options(Format.CSV, ";", True, "utf-8-sig", True, mapping or {})
+    """Return the options for either sort of CSV that a Norwegian Excel writes."""
+    return Options(Format.CSV, ";", True, DETECT, True, mapping or {}, norwegian=True)
 
 
-def mapping_of(words: Iterable[str]) -> dict[str, str]:
-    """Read `Fakturanr=invoiceNumber` words. Raises SubmissionRefused for what is none."""
-    found: dict[str, str] = {}
-    for word in words:
-        header, sign, path = (part.strip() for part in word.rpartition("="))
-        if not sign or not header or not path:
-            raise SubmissionRefused(f"--map takes HEADER=PATH, not {word!r}.")
-        if header in found:
-            raise SubmissionRefused(f"--map names {header!r} twice.")
-        found[header] = path
-    return found
+def options_of(mapping: Mapping[str, str], *, excel: bool, **given: Any) -> Options:
+    """Put options together: those given that are not None win. Raises SubmissionRefused."""
+    defaults = norwegian_excel(mapping) if excel else Options(mapping=mapping)
+    return replace(defaults, **{name: each for name, each in given.items() if each is not None})
 
 
 def meaning(kind: SubmissionKind, options: Options) -> bytes:
-    """Write down what, besides its bytes, says what a file means."""
-    parts = {
+    """Write down what, besides its bytes, says what a file means; nothing is left to detect."""
+    parts: dict[str, Any] = {
         "kind": kind,
         "format": options.format,
         "delimiter": options.delimiter,
@@ -97,4 +95,6 @@ def meaning(kind: SubmissionKind, options: Options) -> bytes:
         "skipEmptyLines": options.skip_empty_lines,
         "mapping": sorted(options.mapping.items()),
     }
+    if options.norwegian:
+        parts["norwegian"] = True
     return json.dumps(parts).encode() + b"\n"

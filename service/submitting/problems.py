@@ -38,13 +38,16 @@ class Problem:
     severity: Severity = Severity.ERROR
     #: Which item, from 0; None: outside of any.
     position: int | None = None
+    #: What helps on the command line, as it goes on behind the message; a body has no options.
+    option: str = ""
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Say it in one line, as the command line does."""
         place = [f"line {self.line}"] if self.line else []
         place += [f"column {self.column}"] if self.column else []
         place += [self.field] if self.field else []
-        said = f"{', '.join(place)}: {self.message}" if place else self.message
+        said = self.message + self.option
+        said = f"{', '.join(place)}: {said}" if place else said
         return f"warning: {said}" if self.severity is Severity.WARNING else said
 
 
@@ -80,9 +83,9 @@ class Problems:
         return tuple(sorted(every, key=lambda problem: (problem.line, problem.column)))
 
 
-def refuse(line: int, column: int, message: str) -> SubmissionRefused:
-    """Make the error for what cannot be read on from here."""
-    return SubmissionRefused(problems=[Problem(line, column, "", message)])
+def refuse(line: int, column: int, message: str, option: str = "") -> SubmissionRefused:
+    """Make the error for what cannot be read on from here; `option` is `Problem.option`."""
+    return SubmissionRefused(problems=[Problem(line, column, "", message, option=option)])
 
 
 def told(name: str) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from service.domain.submissions import SubmissionKind
 from service.errors import SubmissionRefused
 from service.submitting.csvrows import read_csv
+from service.submitting.detecting import encoding_of
 from service.submitting.jsonfiles import Document, read_lines
-from service.submitting.options import Format, Options, meaning
+from service.submitting.options import DETECT, Format, Options, meaning
 from service.submitting.problems import Problem, refuse
 from service.submitting.records import Record
-from service.submitting.text import Text
+from service.submitting.text import Text, refuse_workbook
 
 #: How a body of our API is read. A byte order mark is let pass.
 BODY = Options(Format.JSON, encoding="utf-8-sig")
@@ -46,6 +48,19 @@ class Source:
     def digest(self) -> bytes:
         """Return SHA-256 of kind, options and bytes; only when all was read."""
         return self._text.digest() if self._text.ended else b""
+
+
+def settled(path: Path, options: Options) -> Options:
+    """Settle format and encoding by a file's name and bytes; of the same file, always the same.
+
+    Raises SubmissionRefused for a workbook, and for what `opened` and `Options.resolved` refuse.
+    """
+    with opened(path) as stream:
+        refuse_workbook(stream.read(8))
+        options = options.resolved(path)
+        if options.encoding != DETECT:
+            return options
+        return replace(options, encoding=encoding_of(stream))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,6 +19,8 @@ from service.submitting.records import Path
 
 #: The member, or column, that says why; it is left out when the file is read.
 ERRORS = "_errors"
+#: Where a spreadsheet would begin a formula, should it split the cell there.
+FORMULA = re.compile(r"""(^|[\t\r\n,;|"'])(\s*)(?=[=+\-@\t])""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,16 @@ def write_csv(file: TextIO, kind: SubmissionKind, options: Options, lines: Seque
     for line in lines:
         cells = flat(line, kind)
         row = [cell(cells.get(path), options.decimal_comma) for path in columns]
-        writer.writerow([*row, *([line.errors] if with_errors else [])])
+        writer.writerow([*row, *([harmless(line.errors)] if with_errors else [])])
+
+
+def harmless(words: str) -> str:
+    """Write words of Amili's so that no spreadsheet takes them for a formula.
+
+    For what is never read back. The other cells stay as the creditor gave them: reading could not
+    tell a guard from what was there before.
+    """
+    return FORMULA.sub(r"\1\2'", words)
 
 
 def flat(line: Line, kind: SubmissionKind) -> Mapping[Path, Any]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from service import settings
-from service.errors import AmiliEventsError
-from service.web.serving import serve
+try:
+    from service import settings
+    from service.errors import AmiliEventsError
+    from service.web.serving import serve
+except KeyboardInterrupt:  # Ctrl-C while the imports run
+    sys.exit(130)
 
 if __name__ == "__main__":
     try:
@@ -14,3 +17,5 @@ if __name__ == "__main__":
         serve(settings.load())
     except AmiliEventsError as exc:
         sys.exit(f"amili-events serve: {exc}")
+    except KeyboardInterrupt:  # uvicorn has ended in good order, and says so in this way
+        sys.exit(130)

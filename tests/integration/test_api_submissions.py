@@ -274,6 +274,24 @@ class TestRefused:
             assert value not in reply.body.decode()
         assert desk.kept() == (0, 0, 0, 0)
 
+    def test_files(self, lite: Desk) -> None:
+        """What is not called JSON is 415 with the way of files; JSON of any sort is taken."""
+        path, named = "/api/v1/invoices?dryRun=1", {"Authorization": f"Bearer {TOKEN}"}
+        for kind in ("text/csv", "multipart/form-data; boundary=x", "application/jsonx"):
+            reply = lite.door.ask("POST", path, b"x", named | {"Content-Type": kind})
+            assert refuses(reply, 415)
+            assert "files go by `amili-events`" in reply.json["detail"]
+        for kind in ("application/json; charset=utf-8", "Application/JSON", "application/x+json"):
+            reply = lite.door.ask("POST", path, invoices(1), named | {"Content-Type": kind})
+            assert reply.status == 200, reply.body
+
+    def test_one_error(self, lite: Desk) -> None:
+        """One error is counted as one, and no option of the command line is named."""
+        reply = lite.door.post("/invoices", b"{}")
+        assert refuses(reply, 422)
+        assert reply.json["detail"] == "1 error: nothing was sent."
+        assert "--" not in reply.body.decode()
+
     def test_handed_over_before(self, desk: Desk) -> None:
         """An invoice of another submission refuses the whole, by its line and that submission."""
         first = desk.door.post("/invoices", invoices(1, 2)).json

@@ -399,6 +399,15 @@ def test_a_failed_item_holds_its_case_once(house: House) -> None:
         assert again.released_by == "released"
 
 
+def test_a_failed_item_in_capitals(house: House) -> None:
+    """Amili may repeat an id as a spreadsheet wrote it: it names the same invoice."""
+    known_case(house)
+    read_batch(house, "a", batch_of({"invoiceId": "I-1"}))
+    with house.database.read() as tx:
+        (hold,) = holds.of_cases(tx, ["case-1"])["case-1"]
+        assert hold.key == "batch:b-1:i-1"
+
+
 def test_a_batch_that_failed_before_its_case_was_known(house: House) -> None:
     """The order of the two does not matter: once the case is known, the failure holds it."""
     batch = batch_of({"invoiceNumber": "nr i-1"})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,16 +18,22 @@ import pytest
 from service.domain.entities import Read
 from service.domain.records import Case
 from service.embedded import free_port
+from service.sandbox.world import ORGANIZATION_ID
 from service.settings import Settings
 from service.store import cases, ledger
 from service.store.database import Tx
 from tests.doors import (
+    CHECKOUT,
     SECRET,
+    DoorProcess,
     DoorThread,
+    Knocker,
     command,
     commands,
     drained,
+    environment,
     event,
+    eventually,
     migrated,
     opened_database,
     rows,
@@ -301,6 +310,111 @@ class TestSend:
     def test_to_what_is_no_door(self, shop: Settings, babbler: int) -> None:
         """What answers, but not as a door does, is told in one line."""
         assert "no door" in one_line(command("send", **given(shop, AMILI_PORT=babbler)))
+
+
+class TestSandbox:
+    def test_says_where_it_is(self) -> None:
+        """At its start the sandbox prints the settings that lead to it, and no secret; it answers.
+
+        Ctrl-C ends it without a traceback.
+        """
+        words = [sys.executable, "-m", "service.cli", "sandbox", "--port", "0"]
+        secret = "hidden-secret"
+        begun = subprocess.Popen(
+            [*words, "--client-secret", secret],
+            cwd=CHECKOUT,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with begun:
+            assert begun.stdout
+            assert begun.stderr
+            lines = [begun.stdout.readline().strip() for _ in range(7)]
+            told = dict(line.split("=", 1) for line in lines if "=" in line)
+            port = int(told["AMILI_TOKEN_URL"].split(":")[-1].split("/")[0])
+            answers = eventually(lambda: health(port))
+            begun.send_signal(signal.SIGINT)
+            said = begun.stderr.read()
+        assert answers == 200
+        assert told["AMILI_API_BASE_URL"] == f"http://127.0.0.1:{port}/collection/v1"
+        assert told["AMILI_CLIENT_ID"] == "sandbox"
+        assert told["AMILI_ORGANIZATION_IDS"] == ORGANIZATION_ID
+        assert not any(secret in line for line in lines)
+        assert "Traceback" not in said
+
+
+def health(port: int) -> int | None:
+    """Return the status of a sandbox's health; None: nobody answers yet."""
+    try:
+        return Knocker(port).ask("GET", "/_sandbox/health").status
+    except OSError:
+        return None
+
+
+class TestInterrupted:
+    def test_at_any_moment(self, tmp_path: Path) -> None:
+        """Ctrl-C ends a command with 130 and without a traceback, while it imports and after."""
+        hanging = tmp_path / "typer.py"  # stands before the real one
+        hanging.write_text("import os, time\nos.write(1, b'x')\ntime.sleep(60)\n")
+        for module in ("service.cli", "service.web", "workers"):
+            path = {"PYTHONPATH": f"{tmp_path}:{CHECKOUT}"}
+            (tmp_path / "pydantic.py").write_text(hanging.read_text())
+            begun = subprocess.Popen(
+                [sys.executable, "-m", module, "config"],
+                cwd=CHECKOUT,
+                env=environment() | path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            with begun:
+                assert begun.stdout
+                assert begun.stdout.read(1) == "x"
+                begun.send_signal(signal.SIGINT)
+                _, said = begun.communicate(timeout=60)
+            assert (module, begun.returncode, said) == (module, 130, "")
+
+
+class TestSchema:
+    """A schema that is missing or older, as each command meets it."""
+
+    def test_worker(self, shop: Settings, tmp_path: Path) -> None:
+        """A worker does not start: it says in one line what to run."""
+        empty = {"AMILI_DATABASE_URL": f"sqlite:///{tmp_path / 'empty.db'}"}
+        with opened_database(shop) as database, database.begin() as tx:
+            tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        amili = {"AMILI_CLIENT_ID": "id", "AMILI_CLIENT_SECRET": "secret"}
+        amili |= {"AMILI_API_BASE_URL": "http://127.0.0.1:1", "AMILI_TOKEN_URL": "http://[::1]:1"}
+        missing, older = one_line_each(
+            tmp_path,
+            [("worker", given(shop, **amili) | empty), ("worker", given(shop, **amili))],
+        )
+        assert missing.endswith("no schema yet: run `amili-events migrate`.")
+        assert older.endswith("older than this code: run `amili-events migrate`.")
+
+    def test_serve(self, shop: Settings, tmp_path: Path) -> None:
+        """The door keeps running, is not ready, says why, and logs it once, as an error."""
+        with opened_database(shop) as database, database.begin() as tx:
+            tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        config = {name: value for name, value in given(shop).items() if name != "AMILI_PORT"}
+        with DoorProcess(tmp_path, **config | {"AMILI_REDIS_URL": GONE}) as door:
+            answers = [door.ready() for _ in range(3)]
+            said = [json.loads(line) for line in door.said.splitlines() if line.startswith("{")]
+        assert {status for status, _ in answers} == {503}
+        notes = " ".join(answers[0][1]["notes"])
+        assert "run `amili-events migrate`" in notes
+        assert "are answered 503" in notes
+        assert "SQL spool" not in notes
+        told = [each for each in said if each["event"] == "schema_not_usable"]
+        assert [(each["level"], "migrate" in each["reason"]) for each in told] == [("error", True)]
+
+
+def test_version() -> None:
+    """The version is told, as it was installed."""
+    done = command("--version")
+    assert (done.returncode, done.stdout) == (0, f"amili-events {version('amili-events')}\n")
 
 
 def test_help_of_every_command(tmp_path: Path) -> None:

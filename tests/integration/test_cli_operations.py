@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tests.doors import (
     command,
     commands,
     environment,
+    eventually,
     migrated,
     opened_database,
     settings_for,
@@ -127,7 +129,7 @@ class TestCases:
 
     def test_withdraw_wants_the_number(self, given: Given) -> None:
         """A case is withdrawn when its number is typed, and by nothing else but --yes."""
-        words = ("cases", "withdraw", "case-1", "--reason", "bankrupt")
+        words = ("cases", "withdraw", "case-1", "--reason", "bankrupt", "--no-wait")
         assert "not the number" in refusal(typed(given, "8811\n", *words))
         assert "--yes" in refusal(typed(given, "", *words))
         assert ledger_of(given, "case-1") == []
@@ -142,7 +144,7 @@ class TestCases:
         assert "--reason" in bare.stderr
 
     def test_answers(self, given: Given, tmp_path: Path) -> None:
-        """Each answer is an action of its kind, whose id stands alone on stdout."""
+        """Each answer is an action of its kind; with --no-wait its id stands alone on stdout."""
         kinds = {
             "accept-list": "acceptDebtCollectionList",
             "accept-eviction-request": "acceptEvictionRequest",
@@ -153,8 +155,8 @@ class TestCases:
             "reject-eviction-request": "rejectEvictionRequest",
             "accept-eviction-confirmation": "acceptEvictionConfirmation",
         }
-        lines = [f"cases {name} case-2 --reason checked" for name in kinds]
-        lines += [f"cases {name} case-3" for name in others]
+        lines = [f"cases {name} case-2 --reason checked --no-wait" for name in kinds]
+        lines += [f"cases {name} case-3 --no-wait" for name in others]
         done = run(given, tmp_path, *lines, "cases reject-list case-2")
         assert [each.returncode for each in done[:-1]] == [0] * 6
         asked = ledger_of(given, "case-2") + ledger_of(given, "case-3")
@@ -185,10 +187,44 @@ class TestCases:
         assert "no action" in said[5]
 
 
+class TestWaiting:
+    def test_a_refusal_is_no_success(self, given: Given, tmp_path: Path) -> None:
+        """A command waits for the end, tells what Amili said, and fails when that was no."""
+        error = "accept_debt_collection_list: HTTP 409 NOT_IN_THIS_STATE"
+        done = answered(given, "case-1", state=ActionState.REFUSED, error=error)
+        (action,) = ledger_of(given, "case-1")
+        assert (done.returncode, done.stderr) == (1, "")
+        assert done.stdout.splitlines() == [
+            f"acceptDebtCollectionList, case 8812: refused: {error}",
+            f"Action {action.action_id}",
+        ]
+        shown, as_json = run(given, tmp_path, "actions list", "actions list --json --case case-1")
+        assert "HTTP 409" in shown.stdout
+        assert json.loads(as_json.stdout)["data"][0]["error"] == error
+
+    def test_success(self, given: Given) -> None:
+        """What a read confirmed is exit code 0."""
+        done = answered(given, "case-2", state=ActionState.CONFIRMED)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "confirmed: a read shows its effect." in done.stdout
+
+
+def answered(given: Given, case_id: str, **end: Any) -> subprocess.CompletedProcess[str]:
+    """Accept a list; let the action end while the command waits."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(command, "cases", "accept-list", case_id, **given)
+        eventually(lambda: ledger_of(given, case_id))
+        (action,) = ledger_of(given, case_id)
+        ended = replace(action, attempts=1, closed_at=action.planned_at, **end)
+        with opened_database(settings_of(given)) as database:
+            database.run(lambda tx: ledger.save(tx, [ended]))
+        return running.result()
+
+
 class TestActions:
     def test_cancel_and_resend(self, given: Given, tmp_path: Path) -> None:
         """What was never sent is cancelled; what waits for a person is sent again."""
-        (asked,) = run(given, tmp_path, "cases withdraw case-1 --reason x --yes")
+        (asked,) = run(given, tmp_path, "cases withdraw case-1 --reason x --yes --no-wait")
         action_id = asked.stdout.strip()
         done = run(
             given,

@@ -393,6 +393,17 @@ class TestReading:
         sent = json.loads(texts[1])
         assert (sent["invoiceNumber"], sent["debtors"][0]["name"]) == ("number-2", "Kari Prøve")
 
+    def test_excel_of_other_habits(self, shop: Shop) -> None:
+        """Beside `--excel` other options win; without them windows-1252 is found out."""
+        cells = row(1, originalInvoiceAmount="4 500,5", invoiceDate="01.01.2026")
+        lines = shop.file("map.txt", "Beløp=originalInvoiceAmount\n")
+        for delimiter, more in ((";", ""), ("\t", " --delimiter tab --encoding windows-1252")):
+            text = written([cells], delimiter).replace("originalInvoiceAmount", "Beløp")
+            path = shop.file("a.csv", text.encode("windows-1252"))
+            asked = f"invoices submit {path} --excel --map @{lines} --dry-run{more}"
+            done = shop.run(*asked.split())
+            assert done.stdout.startswith("1 invoice, 4500.50 NOK. "), done.stderr
+
     @pytest.mark.parametrize("kind", list(SubmissionKind))
     def test_columns_are_what_a_file_may_have(self, shop: Shop, kind: str) -> None:
         """Every column that is listed is taken in a header; those required are marked."""

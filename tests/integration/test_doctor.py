@@ -30,6 +30,7 @@ from service.sandbox.harness import SandboxServer
 from service.sandbox.world import ORGANIZATION_ID
 from service.settings import Settings
 from service.store.database import Database
+from service.version import own_version
 from tests.doors import (
     CHECKOUT,
     FORKS,
@@ -157,7 +158,7 @@ class TestWell:
         """Nothing fails, every read is tried and answers, and nothing is changed at Amili."""
         before = len(amili.control.calls())
         code, found = well.examined()
-        assert (code, found["result"]) == (0, "ok")
+        assert (code, found["result"], found["version"]) == (0, "ok", own_version())
         results = checks(found)
         assert results.pop("workers") == "warning"  # none runs here
         assert set(results.values()) == {"ok"}, results
@@ -178,11 +179,26 @@ class TestWell:
 
     def test_the_table(self, well: Installation) -> None:
         """People get the same as a table, with variables and a line that sums up."""
-        done = well.run("doctor", COLUMNS=120)
+        done = well.run("doctor", "--assumptions", COLUMNS=120)
         assert done.returncode == 0
         assert "durable commits" in done.stdout
         assert "AMILI_PATH_PAUSE_CASE" in done.stdout
         assert "0 failed" in done.stdout.splitlines()[-1]
+
+    def test_what_is_wrong_comes_first(self, well: Installation) -> None:
+        """Failures and warnings stand above the rest; assumptions are a line, unless asked for."""
+        done = well.run("doctor", COLUMNS=120, AMILI_CLIENT_ID="somebody", AMILI_PRT="1")
+        assert done.returncode == 1
+        version, *lines = done.stdout.splitlines()
+        assert version == f"amili-events {own_version()}"
+        words = {"failed", "warning", "skipped", "ok"}
+        results = [word for line in lines for word in line.split()[1:5] if word in words]
+        urgent = [word for word in results if word in ("failed", "warning")]
+        assert urgent == sorted(urgent)
+        assert set(urgent) == {"failed", "warning"}
+        assert results[: len(urgent)] == urgent
+        assert "AMILI_PATH_PAUSE_CASE" not in done.stdout
+        assert "--assumptions" in lines[-2]
 
     def test_on_postgresql(self, well: Installation, postgres_url: str) -> None:
         """PostgreSQL is examined in the same way."""

@@ -12,7 +12,7 @@ from service.domain.actions import ActionKind, ActionState
 from service.domain.entities import Nudge
 from service.domain.submissions import SubmissionKind
 from service.store import entities, ledger
-from service.store.reports import of_case
+from service.store.reports import begin_in_chunk, of_case
 from tests.integration.reporting import House, raised
 from tests.integration.store_records import case_key
 
@@ -165,14 +165,193 @@ def test_a_beginning_that_nobody_knew(house: House) -> None:
     house.know()
     house.report("10.00")
     house.work()
-    house.amounts["paid"] = "10.00"
-    house.wait(3600)
-    assert house.ends() == [HELD]
     house.send()
+    house.amounts["paid"] = "10.00"
     house.end(taken=1)
     assert house.ends() == [HELD]
     house.wait(11)
     assert house.ends() == [FREED]
+
+
+def test_what_was_paid_before_it_was_sent(house: House) -> None:
+    """What a read shows before the call is none of it, though nobody knew when it was reported."""
+    house.know()
+    house.amounts["paid"] = "100.00"
+    house.report("100.00")
+    house.work()
+    house.send()
+    house.end(taken=1)
+    house.wait(3600)
+    assert house.ends() == [HELD]
+    house.amounts["paid"] = "199.99"
+    house.wait(3600)
+    assert house.ends() == [HELD]
+    house.amounts["paid"] = "200.00"
+    house.wait(3600)
+    assert house.ends() == [FREED]
+
+
+def test_a_beginning_never_falls(house: House) -> None:
+    """An older, lower amount that a read shows before the call changes nothing."""
+    house.amounts["paid"] = "100.00"
+    house.know()
+    house.report("50.00")
+    house.amounts |= {"paid": "20.00", "remaining": "1080.00"}
+    house.work()
+    house.send()
+    house.end(taken=1)
+    house.amounts["paid"] = "149.99"
+    house.wait(3600)
+    assert house.ends() == [HELD]
+    house.amounts["paid"] = "150.00"
+    house.wait(3600)
+    assert house.ends() == [FREED]
+
+
+def test_the_beginning_of_a_chunk(house: House) -> None:
+    """It is what stands here at that moment, until the chunk was sent once."""
+    house.know()
+    submission = house.report("100.00", "7.00", invoice="I-1")
+    house.amounts |= {"paid": "30.00", "remaining": "970.00"}
+    noted = []
+    for step in (house.work, house.send):
+        step()
+        house.parts.database.run(lambda tx: begin_in_chunk(tx, submission, 0))
+        with house.parts.database.read() as tx:
+            noted.append([(str(each.before), str(each.reached)) for each in of_case(tx, "case-1")])
+        with house.parts.database.begin() as tx:
+            tx.connection.exec_driver_sql("UPDATE invoices SET paid_amount = '50.00'")
+    assert noted == [[("30.00", "30.00")] * 2, [("30.00", "50.00")] * 2]
+
+
+def test_what_is_in_an_answer_after_the_call(house: House) -> None:
+    """Once it was sent its beginning stands: what a read shows then may be the payment itself."""
+    house.know()
+    house.report("100.00")
+    house.send()
+    house.amounts["paid"] = "100.00"
+    house.work()
+    house.end(taken=1)
+    house.wait(60)
+    assert house.ends() == [FREED]
+
+
+@pytest.mark.parametrize("kind", [SubmissionKind.PAYMENTS, SubmissionKind.CORRECTIONS])
+def test_only_what_remains_is_told(house: House, kind: SubmissionKind) -> None:
+    """Then its fall counts, to the last øre."""
+    house.amounts |= {"paid": None, "credited": None, "remaining": "1000.00"}
+    house.know()
+    house.report("100.00", kind=kind)
+    house.work()
+    house.send()
+    house.end(taken=1)
+    house.amounts["remaining"] = "900.01"
+    house.wait(3600)
+    assert house.ends() == [HELD]
+    house.amounts["remaining"] = "900.00"
+    house.wait(3600)
+    assert house.ends() == [FREED]
+
+
+def test_one_fall_is_not_two(house: House) -> None:
+    """A payment and a credit note on one invoice need the sum of both, first in, first out."""
+    house.amounts |= {"paid": None, "credited": None, "remaining": "1000.00"}
+    house.know()
+    house.report("100.00")
+    house.work()
+    house.send()
+    house.end(taken=1)
+    house.report("30.00", kind=SubmissionKind.CORRECTIONS, key="note")
+    house.work()
+    house.send(batch="b-2")
+    house.end("b-2", taken=1)
+    house.amounts["remaining"] = "900.00"
+    house.wait(3600)
+    assert sorted(house.ends(), key=str) == sorted([FREED, HELD], key=str)
+    house.amounts["remaining"] = "870.00"
+    house.wait(3600)
+    assert house.ends() == [FREED, FREED]
+
+
+@pytest.mark.parametrize("spelt", ["I-1", "i-1"])
+def test_any_spelling_of_an_id(house: House, spelt: str) -> None:
+    """A spreadsheet's capitals lead to the same invoice: its beginning, its hold and its end."""
+    house.amounts["paid"] = "50.00"
+    house.know()
+    house.report("100.00", invoice=spelt)
+    house.work()
+    assert house.ends() == [HELD]
+    house.send()
+    house.end(taken=1)
+    house.amounts["paid"] = "149.99"
+    house.wait(3600)
+    assert house.ends() == [HELD]
+    house.amounts["paid"] = "150.00"
+    house.wait(3600)
+    assert house.ends() == [FREED]
+
+
+def test_corrected_and_handed_over_again(house: House) -> None:
+    """What failed is held until the same or more was made again, taken, and is shown by Amili."""
+    house.know()
+    house.report("100.00")
+    house.work()
+    house.send()
+    house.end(failed=1)
+    house.wait(1)
+    assert house.ends() == [("batch_failed", None), ("payment_reported", "batch_failed")]
+    house.report("100.00", key="again")
+    house.work()
+    house.send(batch="b-2")
+    house.end("b-2", taken=1)
+    house.wait(60)
+    assert ("batch_failed", None) in house.ends()
+    house.amounts["paid"] = "100.00"
+    house.wait(3600)
+    assert sorted(house.ends()) == [
+        ("batch_failed", "corrected"),
+        ("payment_reported", "batch_failed"),
+        FREED,
+    ]
+
+
+def test_refused_and_handed_over_again(house: House) -> None:
+    """The hold of what Amili refused ends likewise; with less it does not."""
+    house.know()
+    for key, amount in (("first", "100.00"), ("less", "99.99")):
+        house.report(amount, key=key)
+        house.work()
+        house.send(batch=key, refused=key == "first")
+    house.end("less", taken=1)
+    house.amounts["paid"] = "99.99"
+    house.wait(3600)
+    assert sorted(house.ends(), key=str) == sorted([HELD, FREED], key=str)
+    house.report("100.00", key="again")
+    house.work()
+    house.send(batch="again")
+    house.end("again", taken=1)
+    house.amounts["paid"] = "199.99"
+    house.wait(3600)
+    assert sorted(house.ends()) == [
+        ("payment_reported", "corrected"),
+        FREED,
+        FREED,
+    ]
+
+
+def test_the_batch_does_not_name_it(house: House) -> None:
+    """Nobody knows whether it was taken: amounts that grew by all of it end its hold."""
+    house.know()
+    house.report("100.00", "50.00")
+    house.work()
+    house.send()
+    house.batches["b-1"] = {"status": "PARTIAL", "succeeded": [], "failed": []}
+    house.amounts["paid"] = "149.99"
+    house.wait(3600)
+    assert house.ends() == [FREED, HELD]
+    house.amounts["paid"] = "150.00"
+    house.wait(3600)
+    assert house.ends() == [FREED, FREED]
 
 
 def test_what_amili_refused_keeps_its_hold(house: House) -> None:

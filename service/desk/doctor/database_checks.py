@@ -90,5 +90,5 @@ def epoch(settings: Settings, database: Database) -> Check:
     if not found.reason:
         return Check(EPOCH, "ok", "Redis and SQL speak of the same database.")
     said = f"{WHY[found.reason]}: {found.cleared} of the door's keys were cleared."
-    do = "Nothing more; to read what the lost time brought, run a reconciliation."
+    do = "Nothing more: what Amili repeats is taken as new, what it does not is not known."
     return Check(EPOCH, "warning", said, do)

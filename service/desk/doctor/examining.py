@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from service.amili.contract import Contract
 from service.desk.doctor.amili_checks import check_clocks, check_token, keeper
 from service.desk.doctor.assumptions import Evidence, Judged
 from service.desk.doctor.database_checks import check_database, check_epoch
-from service.desk.doctor.findings import Check, bounded, in_thread
+from service.desk.doctor.findings import Check, Result, bounded, in_thread
 from service.desk.doctor.judging import judge
 from service.desk.doctor.read_checks import check_reads
 from service.desk.doctor.redis_checks import check_redis
@@ -21,6 +21,9 @@ from service.settings import Settings
 from service.store import evidence as traces
 from service.store.database import Database
 from service.store.examining import first_organization
+from service.version import own_version
+
+URGENCY: Mapping[Result, int] = {"failed": 0, "warning": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,17 @@ class Report:
         """No check failed."""
         return not any(check.result == "failed" for check in self.checks)
 
+    @property
+    def urgent_first(self) -> list[Check]:
+        """The checks, those first that ask for something to be done."""
+        return sorted(self.checks, key=lambda check: URGENCY.get(check.result, len(URGENCY)))
+
     def as_json(self) -> dict[str, Any]:
-        """Make `{"result", "checks": [...], "assumptions": [...]}` for JSON."""
+        """Make `{"version", "result", "checks": [...], "assumptions": [...]}` for JSON."""
         return {
+            "version": own_version(),
             "result": "ok" if self.is_well else "failed",
-            "checks": [asdict(check) for check in self.checks],
+            "checks": [asdict(check) for check in self.urgent_first],
             "assumptions": [asdict(each) for each in self.assumptions],
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,7 @@ from service.web.problems import BadRequest, Unfit
 Endpoint = Callable[[Request], Awaitable[Response]]
 M = TypeVar("M", bound=BaseModel)
 LARGEST_BODY = 64 * 1024
+FLAGS: Mapping[str, bool] = {"1": True, "true": True, "0": False, "false": False}
 
 
 def showing(show: Callable[[str], Shape]) -> Endpoint:
@@ -33,8 +34,15 @@ def showing(show: Callable[[str], Shape]) -> Endpoint:
 # --- lists ----------------------------------------------------------------------
 
 
-async def listed(request: Request, show: Callable[..., Shape], **asked: Any) -> Response:
-    """Answer one page of a list; `after` is a text."""
+async def listed(
+    request: Request, show: Callable[..., Shape], *also: str, **asked: Any
+) -> Response:
+    """Answer one page of a list; `after` is a text.
+
+    `asked` holds what `show` is given. A parameter that is neither `limit` nor one of these,
+    as `case_id` is that of `caseId`, nor among `also`, is a BadRequest that names the known ones.
+    """
+    demand_known(request, ("limit", *map(as_written, asked), *also))
     limit = request.query_params.get("limit", "50")
     if not is_number(limit) or not 1 <= int(limit) <= MOST:
         raise BadRequest(f"`limit` is a number from 1 to {MOST}.")
@@ -50,6 +58,28 @@ async def numbered(request: Request, show: Callable[..., Shape], **asked: Any) -
     if after is not None and not is_number(after):
         raise BadRequest("`after` is the `next` of the page before.")
     return await listed(request, show, after=int(after) if after else None, **asked)
+
+
+def demand_known(request: Request, names: Sequence[str]) -> None:
+    """Raise BadRequest for a parameter of another name: unseen, a misspelt filter shows all."""
+    known = sorted(set(names))
+    if not set(request.query_params) <= set(known):
+        said = ", ".join(f"`{name}`" for name in known)
+        raise BadRequest(f"There is a parameter that is not known here; these are: {said}.")
+
+
+def as_written(name: str) -> str:
+    """Write `case_id` as `caseId`."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
+
+
+def flag(request: Request, name: str) -> bool:
+    """Read a parameter that is true or false; false when it is not there. Raises BadRequest."""
+    said = request.query_params.get(name, "false").lower()
+    if said not in FLAGS:
+        raise BadRequest(f"`{name}` is true or false.")
+    return FLAGS[said]
 
 
 def is_number(text: str) -> bool:

@@ -41,7 +41,11 @@ def routes(desk: Desk) -> list[Route]:
     async def listing(request: Request) -> Response:
         asked = request.query_params
         return await listed(
-            request, desk.reading.cases, status=asked.get("status"), after=asked.get("after")
+            request,
+            desk.reading.cases,
+            status=asked.get("status"),
+            case_number=asked.get("caseNumber"),
+            after=asked.get("after"),
         )
 
     async def place(request: Request) -> Response:

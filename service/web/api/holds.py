@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.web.api.asked import listed
+from service.web.api.asked import flag, listed
 from service.web.api.desks import Desk
 
 
@@ -15,9 +17,9 @@ def routes(desk: Desk) -> list[Route]:
 
     async def listing(request: Request) -> Response:
         asked = request.query_params
-        everything = asked.get("all") in ("1", "true")
+        show = partial(desk.reading.holds, only_active=not flag(request, "all"))
         return await listed(
-            request, desk.reading.holds, only_active=not everything, after=asked.get("after")
+            request, show, "all", case_id=asked.get("caseId"), after=asked.get("after")
         )
 
     return [Route("/holds", listing)]

@@ -18,8 +18,20 @@ def routes(desk: Desk) -> list[Route]:
             request, desk.reading.settlements, after=request.query_params.get("after")
         )
 
+    async def invoices(request: Request) -> Response:
+        asked = request.query_params
+        return await listed(
+            request,
+            desk.reading.invoices,
+            invoice_number=asked.get("invoiceNumber"),
+            unique_source_invoice_id=asked.get("uniqueSourceInvoiceId"),
+            case_id=asked.get("caseId"),
+            after=asked.get("after"),
+        )
+
     return [
         Route("/batches/{id}", showing(desk.reading.batch)),
+        Route("/invoices", invoices),
         Route("/invoices/{id}", showing(desk.reading.invoice)),
         Route("/settlements", settlements),
         Route("/settlements/{id}", showing(desk.reading.settlement)),

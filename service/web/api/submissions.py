@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from service.desk.handing_over import NewSubmission
 from service.domain.submissions import SubmissionKind
-from service.errors import BodyTooLarge
+from service.errors import BodyTooLarge, NotJson
 from service.submitting.examining import Report, examine_body
 from service.submitting.giving import read_body
 from service.submitting.problems import Problem
@@ -26,6 +26,7 @@ from service.web.problems import BadRequest, problem
 
 #: What is larger is handed over by file, or in parts.
 LARGEST_BODY = 16 * 1024 * 1024
+JSON = "application/json"
 DRY: Mapping[str, bool] = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -61,9 +62,11 @@ def submitting(desk: Desk, kind: SubmissionKind) -> Endpoint:
     """Make the endpoint that takes `{"invoices": [...]}` and the like."""
 
     async def submit(request: Request) -> Response:
+        demand_json(request)
         key, dry = key_of(request), is_dry(request)
         body = await whole_body(request)
-        report = await run_in_threadpool(examine_body, body, kind, desk.rules)
+        unknown = desk.reading.unknown_invoices
+        report = await run_in_threadpool(examine_body, body, kind, desk.rules, unknown)
         if not report.fit:
             return refused(report)
         if dry:
@@ -88,6 +91,13 @@ def submitting(desk: Desk, kind: SubmissionKind) -> Endpoint:
         return JSONResponse(shown, 202, where)
 
     return submit
+
+
+def demand_json(request: Request) -> None:
+    """Raise NotJson when the content type names something else; it may be left away."""
+    said = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if said != JSON and not (said.startswith("application/") and said.endswith("+json")):
+        raise NotJson("Send JSON (Content-Type: application/json); files go by `amili-events`.")
 
 
 def is_dry(request: Request) -> bool:
@@ -130,7 +140,8 @@ async def whole_body(request: Request) -> bytes:
 
 def refused(report: Report) -> Response:
     """Answer what may not be sent: every problem, by line, column, item and member."""
-    detail = f"{report.errors} errors: nothing was sent."
+    errors = "1 error" if report.errors == 1 else f"{report.errors} errors"
+    detail = f"{errors}: nothing was sent."
     members = {"errors": [shape(each) for each in report.problems], "count": report.errors}
     return problem(422, "Not fit to be sent", detail, members=members)
 

@@ -93,7 +93,7 @@ class TestServing:
         with bind("127.0.0.1", 0) as taken:
             port = taken.getsockname()[1]
             with pytest.raises(SandboxError, match=f"port {port}"):
-                run("127.0.0.1", port, client_id="c", client_secret="s")
+                run("127.0.0.1", port, lambda port: None, client_id="c", client_secret="s")
 
     def test_only_loopback_is_served(self) -> None:
         """An address that others can reach is refused before any socket is opened."""

@@ -36,9 +36,12 @@ def seen(
     sub: str | None = "LIST",
     kind: str | None = "NOTICE",
     closed: float | None = None,
+    *,
+    tells_sub: bool = True,
 ) -> Seen:
     """Show a case, by a read that began then."""
-    return Seen(status, sub, kind, None if closed is None else at(closed), at(seconds))
+    closed_at = None if closed is None else at(closed)
+    return Seen(status, sub, kind, closed_at, at(seconds), tells_sub)
 
 
 def asked(kind: ActionKind, state: ActionState, was: Seen | None = None, **more: object) -> Action:
@@ -85,10 +88,13 @@ class TestEachKind:
             (WITHDRAW, seen(1, status="PAUSED"), False),
             (WITHDRAW, seen(1, status=None), False),
             (ACCEPT, seen(1, sub=None), True),
+            (ACCEPT, seen(1, sub=None, tells_sub=False), False),
             (ACCEPT, seen(1, kind="DEBT_COLLECTION"), False),
             (ACCEPT, seen(1, status="OTHER"), False),
             (REJECT, seen(1, sub="REJECTED"), True),
             (EVICT, seen(1, sub="OTHER"), True),
+            (EVICT, seen(1, sub=None, tells_sub=False), False),
+            (EVICT, seen(1, kind=None), False),
             (EVICT, seen(1, kind="OTHER"), True),
             (EVICT, seen(1, status="OTHER"), True),
             (EVICT, seen(1, status="PAUSED"), False),
@@ -97,8 +103,13 @@ class TestEachKind:
     def test_what_shows_it(
         self, kind: ActionKind, read: Seen, is_shown: bool, before: ActionState
     ) -> None:
-        """What the kind brings about confirms it; anything else, a pause too, does not."""
+        """What the kind brings about confirms it; anything else, a pause too, does not.
+
+        Of what is uncertain only a withdrawal is confirmed, and only by the closing.
+        """
         action = asked(kind, before)
+        if before is UNCERTAIN:
+            is_shown = kind is WITHDRAW and read.is_closed
         assert state(read, action) is (CONFIRMED if is_shown else before)
 
     @pytest.mark.parametrize("kind", sorted(ASKED))
@@ -128,8 +139,8 @@ class TestReadsThatLag:
 
     def test_too_near_to_the_note(self) -> None:
         """A read within a read lag of the one before may show an older state than that."""
-        action = asked(ACCEPT, UNCERTAIN, seen(-1))
-        assert state(seen(LAG - 1.1, sub=None), action) is UNCERTAIN
+        action = asked(ACCEPT, ANSWERED, seen(-1))
+        assert state(seen(LAG - 1.1, sub=None), action) is ANSWERED
         assert state(seen(LAG - 1, sub=None), action) is CONFIRMED
 
     def test_note_is_kept_fresh_until_it_is_sent(self) -> None:
@@ -161,11 +172,25 @@ class TestUnseen:
         assert asking.may_resend(closed)
         assert not asking.may_resend(action)
 
-    @pytest.mark.parametrize("before", [ANSWERED, UNCERTAIN])
-    def test_a_later_read_still_tells(self, before: ActionState) -> None:
+    def test_what_changed_meanwhile_is_told(self) -> None:
+        """A change that others may have brought about confirms nothing uncertain: ask Amili."""
+        for kind, read in (
+            (WITHDRAW, seen(300, status="COLLECTION")),
+            (ACCEPT, seen(300, sub="REJECTED")),
+            (EVICT, seen(300, status="CLOSED", closed=299)),
+        ):
+            action = asked(kind, UNCERTAIN)
+            verdict = asking.judge([action], read, read.began_at, RULES)
+            assert verdict.settled == ()
+            assert [each.closed_at for each in verdict.noted] == [at(300)]
+            ((_, said),) = verdict.steps
+            assert (said.outcome, "changed meanwhile: ask Amili" in said.words) == ("waits", True)
+
+    @pytest.mark.parametrize(("kind", "before"), [(ACCEPT, ANSWERED), (WITHDRAW, UNCERTAIN)])
+    def test_a_later_read_still_tells(self, kind: ActionKind, before: ActionState) -> None:
         """A request that is looked at no longer is confirmed when a read shows it after all."""
-        action = asked(ACCEPT, before, closed_at=at(300))
-        assert state(seen(5000, sub=None), action) is CONFIRMED
+        action = asked(kind, before, closed_at=at(300))
+        assert state(seen(5000, status="CLOSED", sub=None), action) is CONFIRMED
 
     def test_looks(self) -> None:
         """It is looked at again while it is open, at 5, 15, 60 and 300 s when uncertain."""
@@ -200,7 +225,7 @@ class TestSeveral:
 
     def test_only_one_could_have_done_it(self) -> None:
         """A change that only one kind brings about is its own, whatever else is under way."""
-        accept, evict = asked(ACCEPT, ANSWERED), asked(EVICT, UNCERTAIN)
+        accept, evict = asked(ACCEPT, UNCERTAIN), asked(EVICT, ANSWERED)
         after = judged(seen(1, kind="OTHER"), accept, evict)
         assert after[evict.action_id].state is CONFIRMED
         assert after[accept.action_id] == accept
@@ -225,13 +250,13 @@ class TestSeveral:
 
     def test_what_waits_goes_first(self) -> None:
         """What is still looked for claims before what was given up, which then sees no change."""
-        old = asked(EVICT, UNCERTAIN, closed_at=at(-1))
+        old = asked(EVICT, ANSWERED, closed_at=at(-1))
         new = asked(ACCEPT, ANSWERED)
         after = judged(seen(1, sub=None), old, new)
         assert after[new.action_id].state is CONFIRMED
-        assert after[old.action_id].state is UNCERTAIN
+        assert after[old.action_id].state is ANSWERED
         again = judged(seen(100, sub=None), *after.values())
-        assert again[old.action_id].state is UNCERTAIN
+        assert again[old.action_id].state is ANSWERED
         last = judged(seen(200, sub=None, kind="OTHER"), *again.values())
         assert last[old.action_id].state is CONFIRMED
 
@@ -289,7 +314,9 @@ def test_laws(actions: Sequence[Action], read: Seen) -> None:
         assert after.state is CONFIRMED
         assert after.closed_at is not None
         assert old[after.action_id].state in (ANSWERED, UNCERTAIN)
-        assert read.began_at > (old[after.action_id].sent_at or AT)
+        was = old[after.action_id]
+        assert read.began_at > (was.sent_at or AT)
+        assert was.state is ANSWERED or (was.kind is WITHDRAW and read.is_closed)
     for after in verdict.noted:
         assert after.state is old[after.action_id].state
         assert after.state in (PLANNED, ANSWERED, UNCERTAIN)

@@ -147,7 +147,7 @@ class TestUnknownBeginning:
 
 
 class TestNotTaken:
-    @pytest.mark.parametrize("state", [FAILED, ItemState.UNLISTED, ItemState.REFUSED])
+    @pytest.mark.parametrize("state", [FAILED, ItemState.REFUSED])
     def test_it_stays_held_and_is_not_waited_for(self, state: ItemState) -> None:
         """A person must look; whatever the amounts become, they do not contain it."""
         first = report(state=state, reached="900.00")
@@ -192,6 +192,94 @@ class TestNotTaken:
         told = Cause("batch_failed", 1, detail={"batch_id": "b-1", "invoice_id": "i-1"})
         seen = situation(first, holds=(hold(first),), causes=(told,))
         assert on_case(seen) == Wishes(look_again_at=seen.now)
+
+
+class TestNotNamed:
+    """The batch ended, and does not say whether it took the report."""
+
+    def test_it_is_waited_for(self) -> None:
+        """It stays held, and amounts that grew by all of it release it."""
+        first = report(state=ItemState.UNLISTED, reached="99.99")
+        wishes = on_case(situation(first, holds=(hold(first),)))
+        assert (freed(wishes), wishes.look_again_at is None) == ([], False)
+        grown = replace(first, reached=Decimal("100.00"))
+        assert freed(on_case(situation(grown, holds=(hold(first),)))) == [
+            ("hold of reported:s-1:0", "reflected")
+        ]
+
+    def test_others_wait_for_it_too(self) -> None:
+        """It may be the one that the amount contains: a later one needs the sum of both."""
+        first, second = report(0, state=ItemState.UNLISTED), report(1)
+        holds = (hold(first, "released"), hold(second))
+        for reached, ends in (("199.99", False), ("200.00", True)):
+            some = [replace(each, reached=Decimal(reached)) for each in (first, second)]
+            assert bool(freed(on_case(situation(*some, holds=holds)))) is ends
+
+    @pytest.mark.parametrize("reached", [None, "900.00"])
+    def test_a_beginning_that_nobody_knew(self, reached: str | None) -> None:
+        """Without the batch's word such amounts prove nothing."""
+        first = report(before=None, reached=reached, state=ItemState.UNLISTED)
+        late = situation(first, holds=(hold(first),), now=NOON + timedelta(days=9))
+        assert freed(on_case(late)) == []
+
+
+class TestMadeAgain:
+    """A report that Amili did not take, corrected and handed over again."""
+
+    LATER = NOON + timedelta(hours=1)
+
+    @pytest.mark.parametrize("state", [FAILED, ItemState.REFUSED])
+    def test_its_hold_ends_with_the_new_one(self, state: ItemState) -> None:
+        """Both holds end in the look that shows the new one contained."""
+        first, again = report(0, state=state), report(1, reached="100.00", at=self.LATER)
+        seen = situation(first, again, holds=(hold(first), hold(again)), now=self.LATER)
+        ends = [(hold(first).hold_id, "corrected"), (hold(again).hold_id, "reflected")]
+        assert freed(on_case(seen)) == ends
+
+    @pytest.mark.parametrize(
+        "again",
+        [
+            report(1, "99.99", reached="500.00", at=LATER),
+            report(1, reached="99.99", at=LATER),
+            report(1, reached="500.00", at=LATER, state=OPEN),
+            report(1, reached="500.00", at=NOON),
+            report(1, reached="500.00", at=LATER, invoice="i-2"),
+            report(1, reached="500.00", at=LATER, kind=SubmissionKind.CORRECTIONS),
+        ],
+        ids=["less", "not contained", "open", "made before it failed", "invoice", "kind"],
+    )
+    def test_what_is_no_correction(self, again: Report) -> None:
+        """Another report leaves the first one held."""
+        first = report(state=FAILED)
+        seen = situation(first, again, holds=(hold(first), hold(again)), now=self.LATER)
+        assert hold(first).hold_id not in [name for name, _ in freed(on_case(seen))]
+
+    def test_one_stands_for_one(self) -> None:
+        """Two that failed need two new ones, also when the first was answered in another look."""
+        one, two = report(0, state=FAILED), report(1, state=FAILED)
+        again = report(2, reached="100.00", at=self.LATER)
+        mine = hold(again, "reflected", self.LATER)
+        seen = situation(one, two, again, holds=(hold(one), hold(two), mine))
+        assert freed(on_case(seen)) == [(hold(one).hold_id, "corrected")]
+        seen = situation(one, two, again, holds=(hold(one), hold(two, "corrected"), mine))
+        assert freed(on_case(seen)) == []
+
+    def test_the_hold_of_its_batch(self) -> None:
+        """It ends once each of the batch's reports on the invoice was made again."""
+        one, two = report(0, state=FAILED), report(1, state=FAILED)
+        failure = hold("batch:b-1:i-1")
+        holds = (hold(one, "batch_failed"), hold(two, "batch_failed"), failure)
+        made = [replace(report(n, reached="200.00", at=self.LATER), batch_id="b-2") for n in (2, 3)]
+        kept = [hold(each, "reflected", self.LATER) for each in made]
+        first = situation(one, two, made[0], holds=(*holds, kept[0]))
+        assert on_case(first).release == ()
+        both = situation(one, two, *made, holds=(*holds, *kept))
+        assert freed(on_case(both)) == [(failure.hold_id, "corrected")]
+
+    def test_known_only_afterwards(self) -> None:
+        """A case that becomes known when all is over is not held for what was corrected."""
+        first, again = report(0, state=FAILED), report(1, reached="100.00", at=self.LATER)
+        assert on_case(situation(first, again, now=self.LATER)) == Wishes()
 
 
 class TestLookingAgain:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from service.domain.submissions import SubmissionKind
 from service.errors import SubmissionChanged, SubmissionRefused
-from service.submitting.examining import Examination, Report, examine, examine_body
+from service.submitting.examining import Aid, Examination, Report, examine, examine_body
 from service.submitting.giving import items, read
-from service.submitting.options import ENCODINGS, Format, Options
+from service.submitting.options import ENCODINGS, Format, Options, norwegian_excel
 from service.submitting.reading import Source
 from service.submitting.records import MOST_CHARACTERS
 from service.submitting.text import PIECE
@@ -78,6 +78,36 @@ class TestEncodings:
         assert "leave --encoding away" in words(report)
         assert given_back(tmp_path, f"{HEADER}\n{ROW}", Options(Format.CSV, encoding="iso-8859-1"))
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8", "windows-1252"])
+    def test_detected(self, tmp_path: Path, encoding: str) -> None:
+        """Each encoding of Excel's is found out, and the digest is that of naming it."""
+        detect = Options(Format.CSV, encoding="detect")
+        data = NAMED.encode(encoding)
+        (item,) = given_back(tmp_path, data, detect)
+        assert json.loads(item.body)["debtors"][0]["lastname"] == "Bjørnstjerne Ås"
+        named = examined(tmp_path, data, Options(Format.CSV, encoding=encoding))
+        assert examined(tmp_path, data, detect).digest == named.digest
+
+    def test_detected_far_into_the_file(self, tmp_path: Path) -> None:
+        """A letter in any place decides, also one that is cut by the reading in pieces."""
+        head = f"{HEADER},description\n{ROW},"
+        detect = Options(Format.CSV, encoding="detect")
+        for shift in range(3):
+            filler = "x" * (PIECE - len(head) - shift)
+            text = f"{head}{filler}å\n"
+            for encoding in ("utf-8", "windows-1252"):
+                (item,) = given_back(tmp_path, text.encode(encoding), detect)
+                assert json.loads(item.body)["description"] == f"{filler}å"
+
+    def test_mixed(self, tmp_path: Path) -> None:
+        """UTF-8 with one byte of Windows is told there: read as windows-1252, names are mangled."""
+        mixed = NAMED.encode() + ROW.replace("Nordmann", "\xd8").encode("windows-1252")
+        for encoding in ("detect", "utf-8"):
+            report = examined(tmp_path, mixed, Options(Format.CSV, encoding=encoding))
+            assert said(report)[-1] == (3, ROW.index("Nordmann") + 1, "")
+            assert "letters before it are: mend it there" in words(report)
+            assert "windows-1252" not in words(report)
+
     @pytest.mark.parametrize("options", FORMATS, ids=lambda options: options.format)
     def test_byte_order_marks(self, tmp_path: Path, options: Options) -> None:
         """A byte order mark is told, with the option."""
@@ -109,11 +139,43 @@ class TestFiles:
             (tmp_path, "a directory"),
             (tmp_path / "away.csv", "No such file"),
             (tmp_path / "a\0b.csv", "NUL in its name"),
-            (tmp_path / "invoices.xlsx", "give --format"),
         ):
-            report = examine(path, INVOICES, Options() if "xlsx" in path.name else CSV, RULES)
+            report = examine(path, INVOICES, CSV, RULES)
             assert advice in words(report)
             assert report.digest == b""
+
+    def test_ending_that_tells_nothing(self, tmp_path: Path) -> None:
+        """A file of another ending needs its format."""
+        (tmp_path / "invoices.txt").write_text("x")
+        report = examine(tmp_path / "invoices.txt", INVOICES, Options(), RULES)
+        assert "give --format" in words(report)
+
+    @pytest.mark.parametrize("begin", [b"PK\x03\x04", b"PK\x05\x06", b"\xd0\xcf\x11\xe0"])
+    @pytest.mark.parametrize("options", [*FORMATS, Options(), norwegian_excel()], ids=range(5))
+    def test_workbook(self, tmp_path: Path, begin: bytes, options: Options) -> None:
+        """A workbook is told as such, whatever the options, as a body, too."""
+        data = begin + bytes(range(256))
+        path = tmp_path / "invoices.xlsx"
+        path.write_bytes(data)
+        for report in (
+            examine(path, INVOICES, options, RULES),
+            examine_body(data, INVOICES, RULES),
+        ):
+            assert words(report) == "this is an Excel workbook: save it as CSV UTF-8"
+
+    def test_letters_pk(self, tmp_path: Path) -> None:
+        """A column whose name begins as zip archives do makes no workbook of a file."""
+        assert given_back(
+            tmp_path, f"PK,{HEADER}\n,{ROW}\n", Options(Format.CSV, mapping={"PK": "_"})
+        )
+
+    @pytest.mark.parametrize("options", [CSV, JSON, NDJSON, norwegian_excel()], ids=range(4))
+    def test_other_binary(self, tmp_path: Path, options: Options) -> None:
+        """Of what is no text, nobody is told to read it as windows-1252."""
+        for data in (b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n\x01\x02", b"\x89PNG\r\n\x1a\n\0\0\0\r"):
+            report = examined(tmp_path, data, options)
+            assert "no text file" in words(report)
+            assert "windows-1252" not in words(report)
 
     def test_a_pipe(self, tmp_path: Path) -> None:
         """A pipe can be read only once: refused, not waited for."""
@@ -156,7 +218,7 @@ class TestFiles:
         path = tmp_path / "invoices.csv"
         path.write_text(f"{HEADER}\n{ROW}\n")
         told: list[int] = []
-        examine(path, INVOICES, CSV, RULES, told.append)
+        examine(path, INVOICES, CSV, RULES, Aid(told.append))
         assert told[-1] == path.stat().st_size
         assert told == sorted(told)
 
@@ -170,6 +232,28 @@ def streamed(pieces: Iterator[bytes], options: Options) -> tuple[Report, int]:
     except SubmissionRefused as exc:
         examination.refused(exc)
     return examination.report(), stream.given
+
+
+class TestBodies:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"{}",
+            b"",
+            b"[] []",
+            b'{"payments": []}',
+            b'[{"description": "\xe5"}]',
+            b"[\0]",
+            codecs.BOM_UTF16_LE,
+            '[{"a": "ø"}]'.encode("utf-16"),
+        ],
+        ids=range(8),
+    )
+    def test_without_options(self, body: bytes) -> None:
+        """What is wrong with a body is told without the options of the command line."""
+        report = examine_body(body, INVOICES, RULES)
+        assert report.errors
+        assert not [each.message for each in report.problems if "--" in each.message]
 
 
 class TestBounds:

@@ -7,25 +7,23 @@ from pathlib import Path
 import pytest
 
 from service.amili.texts import decode
-from service.submitting.options import Format, Options, mapping_of, norwegian_excel
+from service.settings import CHECKS
+from service.submitting.giving import read
+from service.submitting.mapping import mapping_of
+from service.submitting.options import Format, Options, norwegian_excel
 from tests.unit.submitting.written import (
     HEADER,
+    INVOICES,
     PAYMENTS,
     ROW,
     examined,
     given_back,
+    one,
     said,
     words,
 )
 
 EXCEL = norwegian_excel()
-
-
-def one(folder: Path, content: str | bytes, options: Options = Options(Format.CSV)) -> str:  # noqa: B008
-    """Examine a file with exactly one problem, an error, and return it."""
-    report = examined(folder, content, options)
-    assert (report.errors, report.warnings) == (1, 0), words(report)
-    return str(report.problems[0])
 
 
 class TestGoodFiles:
@@ -61,6 +59,47 @@ class TestGoodFiles:
         assert '"originalInvoiceAmount":4500.00,' in item.body
         assert '"vat":true' in item.body
 
+    @pytest.mark.parametrize("space", [" ", "\u00a0", "\u202f"])
+    def test_norwegian_cells(self, tmp_path: Path, space: str) -> None:
+        """Excel's dates are sent as Amili's, and its amounts without spaces between thousands."""
+        cells = ROW.replace("2026-02-05", "05.02.2026").replace("4500.00", "1~234~500,50")
+        text = f"{HEADER},claim.remainingAmount\n{cells},-4~500\n".replace(",", ";")
+        text = text.replace("500;50", "500,50").replace("~", space)
+        encodings = ["utf-8-sig"] if space == "\u202f" else ["utf-8-sig", "windows-1252"]
+        for encoding in encodings:
+            report = examined(tmp_path, text.encode(encoding), EXCEL, checks={})
+            assert report.fit, report.problems
+            (item,) = read(tmp_path / "handed-over", INVOICES, EXCEL, report.digest)
+            assert '"originalInvoiceAmount":1234500.50,' in item.body
+            assert '"dueDate":"2026-02-05"' in item.body
+            assert '"invoiceDate":"2026-01-05"' in item.body
+            assert '"remainingAmount":-4500' in item.body
+
+    @pytest.mark.parametrize(
+        ("old", "new", "field"),
+        [
+            ("2026-02-05", "30.02.2026", "dueDate"),
+            ("2026-02-05", "5.2.26", "dueDate"),
+            ("2026-02-05", "02/05/2026", "dueDate"),
+            ("4500.00", "45 00", "originalInvoiceAmount"),
+            ("4500.00", "4.500", "originalInvoiceAmount"),
+            ("4500.00", "4 500.00", "originalInvoiceAmount"),
+            ("4500.00", "0 500", "originalInvoiceAmount"),
+        ],
+    )
+    def test_norwegian_slips(self, tmp_path: Path, old: str, new: str, field: str) -> None:
+        """What might be another day or amount is not guessed."""
+        text = f"{HEADER}\n{ROW}\n".replace(",", ";").replace("4500.00", "4500,00")
+        text = text.replace(old.replace(".00", ",00"), new)
+        report = examined(tmp_path, text, EXCEL)
+        assert [problem.field for problem in report.problems] == [field], words(report)
+
+    def test_norwegian_cells_need_the_preset(self, tmp_path: Path) -> None:
+        """Without the preset the same cells are refused as before."""
+        row = ROW.replace("2026-02-05", "05.02.2026").replace("4500.00", "4 500")
+        report = examined(tmp_path, f"{HEADER}\n{row}\n")
+        assert said(report) == [(2, 4, "originalInvoiceAmount"), (2, 7, "dueDate")]
+
     def test_mapping(self, tmp_path: Path) -> None:
         """Other headers are mapped, columns that begin with `_` or are mapped to it left out."""
         mapping = mapping_of(["Fakturanr=invoiceNumber", "a=b=debtor.lastname", "Saldo=_"])
@@ -93,89 +132,29 @@ class TestGoodFiles:
         assert report.count == 3
         assert {code: str(total) for code, total in report.totals.items()} == {
             "NOK": "0.30",
-            "SEK": "5",
+            "SEK": "5.00",
         }
-
-
-class TestHeaders:
-    @pytest.mark.parametrize("name", ["semicolon", "tab", "pipe"])
-    def test_other_delimiter(self, tmp_path: Path, name: str) -> None:
-        """Another delimiter is recognized by the header, and the option named."""
-        sign = {"semicolon": ";", "tab": "\t", "pipe": "|"}[name]
-        problem = one(tmp_path, f"{HEADER}\n{ROW}\n".replace(",", sign))
-        assert problem.startswith("line 1, column 1:")
-        assert f"--delimiter {name}" in problem
-        text = f"{HEADER}\n{ROW}\n".replace(",", sign)
-        assert given_back(tmp_path, text, Options(Format.CSV, delimiter=name))
-
-    def test_commas_where_semicolons_are_expected(self, tmp_path: Path) -> None:
-        """The other way round, too."""
-        assert "--delimiter comma" in one(
-            tmp_path, f"{HEADER}\n{ROW}\n", Options(delimiter=";", format=Format.CSV)
-        )
-
-    def test_no_header(self, tmp_path: Path) -> None:
-        """A first row of data is told as such and not repeated: it is about a person."""
-        problem = one(tmp_path, f"{ROW}\n{ROW}\n")
-        assert "names no column" in problem
-        assert "Nordmann" not in problem
-
-    def test_misspelt(self, tmp_path: Path) -> None:
-        """A misspelt header is told with its place, and the right one."""
-        problem = one(tmp_path, f"{HEADER},ocrReferencenumer\n{ROW},\n")
-        assert problem.startswith("line 1, column 10:")
-        assert "'ocrReferenceNumber' meant" in problem
 
     @pytest.mark.parametrize(
-        "header", ["Beløp", "claims.100.type", "debtors.type", "vat.x", "7" * 5000]
+        ("currency", "amounts", "total"),
+        [
+            ("NOK", ("100.5", "0"), "100.50"),
+            ("NOK", ("100", "200"), "300.00"),
+            ("NOK", ("0.125", "1"), "1.125"),
+            ("JPY", ("100", "5"), "105"),
+            ("BHD", ("1.5", "1"), "2.500"),
+            ("NOK", ("9" * 15, "1"), f"1{'0' * 15}.00"),
+            ("ABC", ("1.5", "1"), "2.5"),
+        ],
     )
-    def test_unknown(self, tmp_path: Path, header: str) -> None:
-        """An unknown header is told, with the ways to leave it out."""
-        problem = one(tmp_path, f"{HEADER},{header}\n{ROW},\n")
-        assert "is unknown" in problem
-
-    @pytest.mark.parametrize("header", ["currency", "debtors.0.lastname"])
-    def test_double(self, tmp_path: Path, header: str) -> None:
-        """Two columns that hold the same are told, in whatever way they are written."""
-        assert "holds the same as column" in one(tmp_path, f"{HEADER},{header}\n{ROW},\n")
-
-    def test_missing(self, tmp_path: Path) -> None:
-        """Every missing column is told once, not for each row."""
-        text = "invoiceNumber,type\n1,NOTICE\n2,NOTICE\n"
-        report = examined(tmp_path, text)
-        fields = {problem.field for problem in report.problems}
-        assert fields == {
-            "uniqueSourceInvoiceId",
-            "originalInvoiceAmount",
-            "currency",
-            "invoiceDate",
-            "dueDate",
-            "debtors",
-        }
-        assert {problem.line for problem in report.problems} == {1}
-
-    def test_mapping_of_nothing(self, tmp_path: Path) -> None:
-        """A mapping for a header that is not there is a slip."""
-        options = Options(Format.CSV, mapping={"Fakturanr": "invoiceNumber"})
-        assert "'Fakturanr', which the file does not have" in one(
-            tmp_path, f"{HEADER}\n{ROW}\n", options
-        )
-
-    def test_mapping_to_nothing(self, tmp_path: Path) -> None:
-        """A mapping to a path that does not exist is told at the header."""
-        options = Options(Format.CSV, mapping={"Hva": "descripton"})
-        assert "'description' meant" in one(tmp_path, f"{HEADER},Hva\n{ROW},\n", options)
-
-    @pytest.mark.parametrize("text", ["", "\n", f"{HEADER}\n", f"{HEADER}"])
-    def test_nothing_in_it(self, tmp_path: Path, text: str) -> None:
-        """An empty file and a header alone hold nothing."""
-        report = examined(tmp_path, text, Options(Format.CSV, skip_empty_lines=True))
-        assert words(report) == "There are no invoices in it."
-
-    def test_column_without_a_name(self, tmp_path: Path) -> None:
-        """Empty columns beside the table are fine; what stands in one is told."""
-        assert given_back(tmp_path, f"{HEADER},,\n{ROW},,\n")
-        assert "cell 11 is in a column without a name" in one(tmp_path, f"{HEADER},,\n{ROW},,x\n")
+    def test_decimals_of_totals(
+        self, tmp_path: Path, currency: str, amounts: tuple[str, str], total: str
+    ) -> None:
+        """A total has at least the decimals of its currency, and loses none."""
+        rows = "".join(f"i-1,DIRECT_PAYMENT,{amount},{currency}\n" for amount in amounts)
+        text = f"invoiceId,type,amount,currency\n{rows}"
+        report = examined(tmp_path, text, kind=PAYMENTS, checks={})
+        assert {code: str(sum_) for code, sum_ in report.totals.items()} == {currency: total}
 
 
 class TestRows:
@@ -246,6 +225,14 @@ class TestRows:
         assert said(report) == [(3, 1, "uniqueSourceInvoiceId")]
         assert "'S-1' is in line 2 already" in words(report)
 
+    def test_same_number_twice(self, tmp_path: Path) -> None:
+        """Two invoices of one number may be meant so: a warning, off when it is not wanted."""
+        rows = f"{HEADER}\n{ROW}\n{ROW.replace('S-1', 'S-2')}\n"
+        report = examined(tmp_path, rows)
+        assert (report.fit, report.warnings) == (True, 1)
+        assert "line 3, column 2, invoiceNumber: is in line 2 already (rule twice)" in words(report)
+        assert examined(tmp_path, rows, checks={**CHECKS, "twice": "off"}).warnings == 0
+
     def test_same_payment_twice(self, tmp_path: Path) -> None:
         """The same payment twice may be meant so: a warning."""
         row = "i-1,DIRECT_PAYMENT,12.50,NOK\n"
@@ -290,7 +277,8 @@ class TestRows:
 
     def test_many(self, tmp_path: Path) -> None:
         """Of very many problems the first hundred are told and all are counted."""
-        rows = "\n".join(ROW.replace("S-1", f"S-{n}").replace("NOK", "NKR") for n in range(300))
+        bad = ROW.replace("NOK", "NKR")
+        rows = "\n".join(bad.replace("S-1,", f"S-{n},{n}-") for n in range(300))
         report = examined(tmp_path, f"{HEADER}\n{rows}\n")
         assert (len(report.problems), report.errors) == (100, 300)
         assert report.problems[0].line == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ class TestPlaces:
             '{"invoices": [\n'
             + json.dumps(invoice())
             + ",\n"
-            + json.dumps(invoice(uniqueSourceInvoiceId="S-2", debtors=[{}, 5]), indent=1)
+            + json.dumps(
+                invoice(uniqueSourceInvoiceId="S-2", invoiceNumber="2", debtors=[{}, 5]), indent=1
+            )
             + "]}"
         )
         report = examined(tmp_path, text, JSON)
@@ -146,6 +149,41 @@ class TestNumbers:
         text = body(invoice(other=[{"x": [1, 77]}])).replace("77", "7E1")
         report = examined(tmp_path, text, JSON)
         assert said(report) == [(1, text.index("7E1") + 1, "other.0.x.1")]
+
+
+class TestNesting:
+    @pytest.mark.parametrize("signs", ["[]", "{}"])
+    def test_the_deepest(self, tmp_path: Path, signs: str) -> None:
+        """64 objects and lists inside of each other are taken, the item itself among them."""
+        report = examined(tmp_path, body(invoice(deep=77)).replace("77", deep(63, signs)), JSON)
+        assert report.fit, report.problems
+
+    @pytest.mark.parametrize("options", [JSON, NDJSON], ids=["json", "ndjson"])
+    @pytest.mark.parametrize("signs", ["[]", "{}"])
+    @pytest.mark.parametrize("more", [64, 150, 400, 900, 50_000])
+    def test_too_deep(self, tmp_path: Path, more: int, signs: str, options: Options) -> None:
+        """One more is told by the line and column where it begins."""
+        text = body(invoice(deep=77))[len('{"invoices": [') : -2].replace("77", deep(more, signs))
+        before = '{"invoices":\n[' if options is JSON else "\n"
+        whole = before + text + ("]}" if options is JSON else "")
+        skipping = replace(options, skip_empty_lines=True)
+        report = examined(tmp_path, whole, skipping)
+        step = len(signs) - 1 if signs == "[]" else len('{"x":')
+        begin = text.index('"deep": ') + len('"deep": ') + 63 * step
+        column = begin + 1 + (options is JSON)
+        assert said(report) == [(2, column, "")]
+        assert "nested too deeply" in words(report)
+
+    def test_brackets_in_texts(self, tmp_path: Path) -> None:
+        """Brackets inside of texts nest nothing, quotation marks in them end nothing."""
+        item = invoice(description='\\"[{' * 100, deep=[1])
+        assert examined(tmp_path, body(item), JSON).fit
+
+
+def deep(levels: int, signs: str) -> str:
+    """Write so many lists or objects, one inside of the other."""
+    begin = "[" if signs == "[]" else '{"x":'
+    return begin * (levels - 1) + signs + signs[1] * (levels - 1)
 
 
 class TestStructure:

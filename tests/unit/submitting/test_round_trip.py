@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,7 +17,13 @@ from service.errors import SubmissionRefused
 from service.submitting.columns import MODELS, columns, leaves, path_of, pattern_of, short, type_of
 from service.submitting.giving import items
 from service.submitting.meanings import MEANINGS
-from service.submitting.options import Format, Options, mapping_of, norwegian_excel
+from service.submitting.options import (
+    DELIMITERS,
+    Format,
+    Options,
+    norwegian_excel,
+    options_of,
+)
 from service.submitting.reading import Source
 from service.submitting.writing import Line, write
 from tests.unit.submitting.written import INVOICES, invoice, items_of
@@ -25,7 +33,7 @@ OPTIONS = [
     Options(Format.NDJSON, encoding="utf-16"),
     Options(Format.CSV),
     Options(Format.CSV, delimiter="tab", encoding="utf-16"),
-    norwegian_excel(),
+    replace(norwegian_excel(), encoding="utf-8-sig"),
 ]
 
 
@@ -61,6 +69,29 @@ def test_scale_is_kept() -> None:
     for options in OPTIONS:
         (read,) = back(INVOICES, options, [Line(body)])
         assert '"originalInvoiceAmount":4500.00,' in read
+
+
+@pytest.mark.parametrize("delimiter", ["comma", "semicolon", "tab", "pipe"])
+@pytest.mark.parametrize(
+    "begin", ["=", "+", "-", "@", "\t=", "\r=", " =", "x;=", "x,-", 'x"=', "x\n@"]
+)
+def test_notes_are_no_formulas(begin: str, delimiter: str) -> None:
+    """Whatever Amili's words are, no spreadsheet of any country begins a formula with them."""
+    file = io.StringIO(newline="")
+    line = Line(encode(invoice()), f"{begin}cmd|' /C calc'!A0")
+    write(file, INVOICES, Options(Format.CSV, delimiter=delimiter), [line])
+    row = file.getvalue().partition("\n")[2]
+    for other in DELIMITERS.values():
+        for cells in csv.reader(io.StringIO(row, newline=""), delimiter=other):
+            assert not [cell for cell in cells if cell.lstrip()[:1] in ("=", "+", "-", "@")]
+
+
+def test_plain_notes_stay() -> None:
+    """Words that are no formula are written as they are."""
+    said = "DUPLICATE invoiceNumber a@b - it's there (1+1=2)"
+    file = io.StringIO(newline="")
+    write(file, INVOICES, Options(Format.CSV), [Line(encode(invoice()), said)])
+    assert file.getvalue().rstrip().endswith(f",{said}")
 
 
 def test_members_without_a_column() -> None:
@@ -120,11 +151,14 @@ def test_headers(header: str, path: tuple[str | int, ...] | None) -> None:
     assert path_of(INVOICES, header) == path
 
 
-@pytest.mark.parametrize("word", ["", "=", "a=", "=b", "ab", "a=b,a=c"])
-def test_bad_mappings(word: str) -> None:
-    """A mapping that is none, or names a header twice, is told."""
-    with pytest.raises(SubmissionRefused, match="--map"):
-        mapping_of(word.split(","))
+def test_explicit_options_win() -> None:
+    """The preset of Excel sets defaults; what is given beside it wins, and also a no."""
+    assert options_of({}, excel=True, encoding=None) == norwegian_excel()
+    given = {"encoding": "windows-1252", "delimiter": "tab", "decimal_comma": False}
+    made = options_of({"a": "_"}, excel=True, skip_empty_lines=False, **given)
+    assert (made.encoding, made.delimiter, made.decimal_comma) == ("windows-1252", "\t", False)
+    assert (made.skip_empty_lines, made.norwegian, made.mapping) == (False, True, {"a": "_"})
+    assert options_of({}, excel=False, format=None, delimiter=None) == Options()
 
 
 @pytest.mark.parametrize(

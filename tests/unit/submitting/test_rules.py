@@ -116,7 +116,7 @@ class TestRules:
         """Each rule has a case above and a default; no default is without a rule."""
         shown = {name for _, expected in BAD for name, _ in expected}
         assert shown == RULES.keys() == RULES_OF_CORRECTIONS.keys()
-        assert {*RULES, "twice"} == CHECKS.keys()
+        assert {*RULES, "twice", "known_invoice"} == CHECKS.keys()
 
     def test_nothing_personal_is_told(self) -> None:
         """No problem repeats a value of the debtor's."""

@@ -80,6 +80,13 @@ def given_back(
     return list(read(folder / "handed-over", kind, options, report.digest))
 
 
+def one(folder: Path, content: str | bytes, options: Options = CSV) -> str:
+    """Examine a file with exactly one problem, an error, and return it."""
+    report = examined(folder, content, options)
+    assert (report.errors, report.warnings) == (1, 0), words(report)
+    return str(report.problems[0])
+
+
 def said(report: Report) -> list[tuple[int, int, str]]:
     """List where the problems are."""
     return [(problem.line, problem.column, problem.field) for problem in report.problems]
