@@ -356,11 +356,11 @@ def health(port: int) -> int | None:
 class TestInterrupted:
     def test_at_any_moment(self, tmp_path: Path) -> None:
         """Ctrl-C ends a command with 130 and without a traceback, while it imports and after."""
-        hanging = tmp_path / "typer.py"  # stands before the real one
-        hanging.write_text("import os, time\nos.write(1, b'x')\ntime.sleep(60)\n")
+        for name in ("typer", "pydantic"):  # each stands before the real one, and hangs
+            hanging = "import os, time\nos.write(1, b'x')\ntime.sleep(60)\n"
+            (tmp_path / f"{name}.py").write_text(hanging)
         for module in ("service.cli", "service.web", "workers"):
             path = {"PYTHONPATH": f"{tmp_path}:{CHECKOUT}"}
-            (tmp_path / "pydantic.py").write_text(hanging.read_text())
             begun = subprocess.Popen(
                 [sys.executable, "-m", module, "config"],
                 cwd=CHECKOUT,
