@@ -91,6 +91,9 @@ def begin(parts: Parts, due: Due) -> tuple[Call | None, Outcome]:
             not_before=None,
             error=None,
         )
+        if action.kind is not ActionKind.CREATE_INVOICES:
+            # What Amili shows before it is told is where the amounts begin to grow from.
+            reports.begin_in_chunk(tx, *place(action.target))
         ledger.send(tx, sent, parts.holder, parts.lease)
         outcome.actions.append((str(sent.kind), str(sent.state)))
         return Call(sent, bodies), outcome

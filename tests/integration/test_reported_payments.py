@@ -209,19 +209,24 @@ def test_a_beginning_never_falls(house: House) -> None:
 
 
 def test_the_beginning_of_a_chunk(house: House) -> None:
-    """It is what stands here at that moment, until the chunk was sent once."""
+    """It is what stands here when the chunk leaves, and stays that once it was sent."""
     house.know()
     submission = house.report("100.00", "7.00", invoice="I-1")
     house.amounts |= {"paid": "30.00", "remaining": "970.00"}
+    house.work()
     noted = []
-    for step in (house.work, house.send):
+    for words, step in ((FIFTY, house.send), (SEVENTY, lambda: None)):
+        with house.parts.database.begin() as tx:
+            tx.connection.exec_driver_sql(words)
         step()
         house.parts.database.run(lambda tx: begin_in_chunk(tx, submission, 0))
         with house.parts.database.read() as tx:
             noted.append([(str(each.before), str(each.reached)) for each in of_case(tx, "case-1")])
-        with house.parts.database.begin() as tx:
-            tx.connection.exec_driver_sql("UPDATE invoices SET paid_amount = '50.00'")
-    assert noted == [[("30.00", "30.00")] * 2, [("30.00", "50.00")] * 2]
+    assert noted == [[("50.00", "50.00")] * 2, [("50.00", "70.00")] * 2]
+
+
+FIFTY = "UPDATE invoices SET paid_amount = '50.00'"
+SEVENTY = "UPDATE invoices SET paid_amount = '70.00'"
 
 
 def test_what_is_in_an_answer_after_the_call(house: House) -> None:
