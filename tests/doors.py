@@ -68,7 +68,8 @@ class Knocker:
     """A client of one door."""
 
     port: int
-    seconds: float = field(default=PATIENCE_SECONDS)
+    #: No bound on speed: a busy machine may take long.
+    seconds: float = 60.0
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
