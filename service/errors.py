@@ -10,6 +10,7 @@
     │   │   └── StaleDelivery       signed too long ago, or in the future
     │   ├── MalformedDelivery       authentic, but not an envelope
     │   └── NothingDurable          our fault: neither Redis nor the spool took it
+    ├── StillRefused                a replayed delivery is refused again: carries the reason
     ├── ProviderError               carries operation, status, request_id, retryable, retry_after
     │   ├── ProviderUnreachable     retryable: no connection, time-out, 5xx
     │   │   └── CircuitOpen         not even tried: it failed too often
@@ -27,6 +28,7 @@
         ├── RecordChanged           a lease was lost: somebody else owns the row now
         ├── SchemaMismatch          the database is older than this code
         ├── StoreUnavailable        the database did not answer
+        ├── DataKeyLacking          it is sealed with a key that we do not have
         ├── StoreContended          another transaction was in the way: the same one may succeed now
         └── StoreRefused            the database refuses these values
 
@@ -104,6 +106,15 @@ class NothingDurable(IntakeError):
     """The delivery could not be written durably; send it again."""
 
     outcome = "unavailable"
+
+
+class StillRefused(AmiliEventsError):
+    """The door refuses this delivery again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The door refuses it again: {reason}.")
+        #: As in the metrics: a reason of SignatureError, or an outcome.
+        self.reason = reason
 
 
 # --- Amili's API ----------------------------------------------------------
@@ -238,6 +249,10 @@ class SchemaMismatch(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database did not answer."""
+
+
+class DataKeyLacking(StoreError):
+    """AMILI_DATA_KEY_FILE lacks the key that sealed this: add the former key below the first."""
 
 
 class StoreContended(StoreError):

@@ -100,8 +100,17 @@ class Settings(BaseSettings):
     ack_durability: Literal["disk", "memory"] = "disk"
 
     api_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    #: Keep the last N refused deliveries in the data folder; 0 keeps none.
+    #: Keep the last N refused deliveries in the data folder, unsealed; 0 keeps none.
     capture_refused: int = Field(default=0, ge=0, le=1000)
+    #: Keys that seal what is about people, one a line, 32 bytes in base64: the first seals,
+    #: all open. Refused deliveries are kept sealed in SQL then, and none in the data folder.
+    data_key_file: Path | None = None
+    #: Refused deliveries kept in SQL, at the most; 0 keeps none.
+    quarantine_entries: int = Field(default=1000, ge=0, le=100_000)
+    #: MiB that all of them take, sealed.
+    quarantine_megabytes: int = Field(default=64, ge=1, le=4096)
+    #: Refused deliveries of one source that one door process keeps in a minute.
+    quarantine_per_minute: int = Field(default=60, ge=1, le=10_000)
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
     host: str = "127.0.0.1"
@@ -150,6 +159,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("data_key_file", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return value or None  # else an empty variable would name the present folder
 
     @field_validator("api_base_url", "token_url")
     @classmethod

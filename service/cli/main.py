@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from service.cli import batches, desk, doctor, handing_over, running, setting, signature, trying
+from service.cli import (
+    batches,
+    desk,
+    doctor,
+    handing_over,
+    quarantine,
+    running,
+    setting,
+    signature,
+    trying,
+)
 from service.errors import AmiliEventsError
 from service.settings import keep_private
 from service.telemetry import logs
@@ -27,6 +37,7 @@ doctor.add_to(app)
 desk.add_to(app)
 handing_over.add_to(app)
 batches.add_to(app)
+quarantine.add_to(app)
 
 
 def tell_version(asked: bool) -> None:

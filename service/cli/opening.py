@@ -11,6 +11,7 @@ import typer
 from service import settings as our_settings
 from service.cli.showing import show
 from service.desk.asking import Asking
+from service.desk.dead import DeadLetters
 from service.desk.reading import Reading
 from service.desk.shapes import Shape
 from service.desk.writing import Writing
@@ -25,6 +26,7 @@ class Desk(NamedTuple):
     reading: Reading
     writing: Writing
     asking: Asking
+    dead: DeadLetters
 
 
 @contextmanager
@@ -39,6 +41,7 @@ def desk() -> Iterator[Desk]:
             Reading(database),
             Writing(database, bells, settings.organization_ids),
             Asking(database, bells),
+            DeadLetters(database, bells, settings.organization_ids),
         )
     finally:
         client.close()

@@ -14,6 +14,7 @@ from rich.text import Text
 from service import settings as our_settings
 from service.amili import contract as amili_contract
 from service.amili.contract import Contract
+from service.sealing import complaint
 from service.settings import PREFIX, Settings, in_file, strangers
 
 #: Read by `amili-events sandbox` alone.
@@ -31,8 +32,9 @@ def config() -> None:
     console = Console()
     console.print(table("How we run", settings))
     console.print(table("What is assumed about Amili", contract))
-    for line in unknown():
-        console.print(line, style="yellow")
+    said = complaint(settings)
+    for line in (*unknown(), *([said] if said else [])):
+        console.print(Text(line, style="yellow"))
 
 
 def table(title: str, model: BaseModel) -> Table:

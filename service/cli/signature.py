@@ -12,8 +12,12 @@ from service import settings as our_settings
 from service.amili import contract as amili_contract
 from service.amili.contract import HEADER_NAME, Contract
 from service.amili.detecting import candidates, change_that_fits, detect
+from service.desk.quarantine import Quarantined
 from service.errors import ConfigError
 from service.intake.captured import newest_unproven
+from service.sealing import sealer_of
+from service.settings import Settings
+from service.store.database import Database
 
 Headers = list[tuple[str, str]]
 
@@ -65,10 +69,27 @@ def find_scheme(
 def delivery(headers: Path | None, body: Path | None) -> tuple[Headers, bytes]:
     """Read the delivery from these files, or the newest refused one."""
     if headers is None or body is None:
-        captured = newest_unproven(our_settings.load().data_dir)
-        typer.echo(f"Refused delivery {captured.name}", err=True)
-        return header_lines(captured.headers), captured.body
+        return last_refused(our_settings.load())
     return header_lines(headers.read_bytes()), body.read_bytes()
+
+
+def last_refused(settings: Settings) -> tuple[Headers, bytes]:
+    """Open the newest delivery refused for its signature: of the quarantine, else of the files.
+
+    Raises ConfigError, with what to do, when none was kept.
+    """
+    if settings.data_key_file is not None:
+        database = Database(settings.sql_url, pool=1)
+        try:
+            sealed = Quarantined(database, sealer_of(settings)).newest_unproven()
+        finally:
+            database.close()
+        if sealed is not None:
+            typer.echo(f"Refused delivery {sealed.quarantine_id}", err=True)
+            return sealed.headers, sealed.body
+    captured = newest_unproven(settings.data_dir)
+    typer.echo(f"Refused delivery {captured.name}", err=True)
+    return header_lines(captured.headers), captured.body
 
 
 def header_lines(raw: bytes) -> Headers:

@@ -13,6 +13,7 @@ from service.desk import shapes
 from service.desk.ids import known
 from service.desk.shapes import Shape
 from service.desk.writing import NotPossible
+from service.domain.deliveries import Which
 from service.domain.entities import EntityKey, Kind
 from service.errors import RecordMissing
 from service.store import batches, cases, decisions, events, holds, invoices, ledger, waiting
@@ -33,21 +34,23 @@ class Reading:
         self._database = database
 
     def events(
-        self, *, state: str | None = None, after: int | None = None, limit: int = 50
+        self, *, which: Which = events.ANY, after: int | None = None, limit: int = 50
     ) -> Shape:
         """List events, newest first."""
         with self._database.read() as tx:
-            rows = events.listed(tx, state=state, before=after, limit=limit + 1)
+            rows = events.listed(tx, which, before=after, limit=limit + 1)
         shown = rows[:limit]
         return page([shapes.event(r) for r in shown], shown[-1].seq if len(rows) > limit else None)
 
     def event(self, event_id: str) -> Shape:
-        """Show the first row of an event id, and its variants."""
+        """Show the first row of an event id, its variants, and why its entity waits."""
         with self._database.read() as tx:
             rows = events.by_id(tx, known(event_id))
-        if not rows:
-            raise RecordMissing("There is no event with this id.")
-        return shapes.event_with_variants(rows)
+            if not rows:
+                raise RecordMissing("There is no event with this id.")
+            entity = rows[0].entity
+            why = None if entity is None else waiting.of(tx, EntityKey.parse(entity))
+        return shapes.event_with_variants(rows) | {"waiting": shapes.waiting(why)}
 
     def batch(self, batch_id: str) -> Shape:
         """Show a batch."""

@@ -42,6 +42,18 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Which:
+    """Which events are meant; None: any."""
+
+    state: str | None = None
+    type: str | None = None
+    #: A part of the last error, in capitals or not.
+    error: str | None = None
+    #: Received at this moment or later.
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewEvent:
     """A delivery and all that was read from it; every text fits any database."""
 

@@ -1,7 +1,7 @@
-"""Keeps the last refused deliveries, so that a wrong signature setting costs no webhook.
+"""Keeps the last refused deliveries in files, unsealed: for trying out, without a key.
 
 Raw body and headers, one file each, readable by the owner only; the oldest go first. Off
-by default: what comes here is not proven to be Amili's.
+by default, and not used where there is a key: then `quarantine` keeps them, sealed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class Capture:
         self._folder = data_dir / "refused"
         self._keep = keep
 
-    def keep(self, headers: Iterable[tuple[str, str]], body: bytes, reason: str) -> None:
+    def keep(
+        self, headers: Iterable[tuple[str, str]], body: bytes, reason: str, source: str = ""
+    ) -> None:
         """Write one refused delivery down; a full disk must not change the answer."""
         if not self._keep:
             return
@@ -45,6 +47,9 @@ class Capture:
             self._forget(same[: -self._keep])
         except OSError as exc:
             log.warning("capture_failed", error=type(exc).__name__)
+
+    def close(self) -> None:
+        """Do nothing: all is written already."""
 
     def _names(self) -> set[str]:
         return {path.stem for path in self._folder.iterdir()}

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.domain.quarantine import UNPROVEN
 from service.errors import ConfigError
-
-#: The reasons of a `SignatureError`: why a delivery was not proven to be Amili's.
-SIGNATURE_REASONS = frozenset(
-    {"no_header", "ambiguous", "undecodable", "no_secret_matched", "too_old", "in_future"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +25,11 @@ def newest_unproven(data_dir: Path) -> Captured:
     """
     folder = data_dir / "refused"
     # A name is `<nanoseconds>-<reason>-<digest>`; the json is written last.
-    found = [path for path in folder.glob("*-*-*.json") if reason(path) in SIGNATURE_REASONS]
+    found = [path for path in folder.glob("*-*-*.json") if reason(path) in UNPROVEN]
     if not found:
         raise ConfigError(
             f"{folder} holds no delivery that was refused for its signature: set "
-            "AMILI_CAPTURE_REFUSED=20 for the door, and wait for the next"
+            "AMILI_DATA_KEY_FILE or AMILI_CAPTURE_REFUSED=20 for the door, and wait for the next"
         )
     newest = max(found, key=lambda path: int(path.stem.partition("-")[0]))
     return Captured(

@@ -1,19 +1,29 @@
-"""What the door does with one delivery. The whole story is `Door.accept`."""
+"""What the door does with one delivery. The whole story is `Door.accept`.
+
+`Door.replay` takes what was refused once more, when a secret or our reading was mended: the
+same proof, the same reading, the same durable write. Only its age is ignored. That is safe:
+age matters only once a signature has proved the delivery, an operator asks and no stranger,
+a body that was ever stored is a duplicate for ever, and a webhook is a hint: it has an entity
+read at Amili as it is now.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import structlog
 
 from service.amili import signing, webhooks
 from service.amili.contract import Contract
+from service.amili.webhooks import Event
 from service.domain.deliveries import Delivery, digest_of
-from service.errors import IntakeError, NotJson, SignatureError
-from service.intake.capture import Capture
+from service.domain.quarantine import Headers
+from service.errors import IntakeError, NotJson, SignatureError, StaleDelivery
 from service.intake.group import GroupCommit
 from service.telemetry.metrics import Metrics
 
@@ -21,7 +31,15 @@ log = structlog.get_logger()
 
 LONGEST_HEADER = 200
 
-Headers = Sequence[tuple[str, str]]
+
+class Keeper(Protocol):
+    """Keeps refused deliveries for a look; never slow, and raises nothing."""
+
+    def keep(self, headers: Headers, body: bytes, reason: str, source: str) -> None:
+        """Keep one, or not: the answer is the same."""
+
+    def close(self) -> None:
+        """Write what waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +58,58 @@ class Door:
     def __init__(
         self,
         *,
-        secrets: Sequence[str],
+        secrets: tuple[str, ...],
         contract: Contract,
         commit: GroupCommit,
-        capture: Capture,
+        keeper: Keeper,
         metrics: Metrics,
     ) -> None:
         self._secrets = secrets
         self._contract = contract
         self._commit = commit
-        self._capture = capture
+        self._keeper = keeper
         self._metrics = metrics
 
-    async def accept(self, headers: Headers, body: bytes) -> Accepted:
+    async def accept(self, headers: Headers, body: bytes, source: str = "") -> Accepted:
         """Answer once the delivery is durable; raises IntakeError with the reason why not."""
         try:
-            signing.verify(headers, body, self._secrets, contract=self._contract, now=time.time())
-            named = dict(headers)
-            event = webhooks.read(body, named.get(self._contract.event_header.lower()))
+            self._prove(headers, body)
+            event = self._read(headers, body)
         except IntakeError as exc:
-            self._refuse(headers, body, exc)
+            self._refuse(headers, body, exc, source)
             raise
-        state = await self._commit.put(
-            Delivery(digest_of(body), body, kept(named, self._contract), datetime.now(UTC))
-        )
+        return await self._store(headers, body, event)
+
+    async def replay(self, headers: Headers, body: bytes) -> Accepted:
+        """Take a delivery that was refused, whatever its age; raises IntakeError as `accept`."""
+        # The age is looked at last: only an authentic delivery is stale.
+        with suppress(StaleDelivery):
+            self._prove(headers, body)
+        return await self._store(headers, body, self._read(headers, body))
+
+    def _prove(self, headers: Headers, body: bytes) -> None:
+        signing.verify(headers, body, self._secrets, contract=self._contract, now=time.time())
+
+    def _read(self, headers: Headers, body: bytes) -> Event:
+        return webhooks.read(body, dict(headers).get(self._contract.event_header.lower()))
+
+    async def _store(self, headers: Headers, body: bytes, event: Event) -> Accepted:
+        picked = kept(dict(headers), self._contract)
+        delivery = Delivery(digest_of(body), body, picked, datetime.now(UTC))
+        state = await self._commit.put(delivery)
         return Accepted(event.event_id, event.label, state == "settled")
 
-    def _refuse(self, headers: Headers, body: bytes, exc: IntakeError) -> None:
-        reason = exc.reason if isinstance(exc, SignatureError) else exc.outcome
+    def _refuse(self, headers: Headers, body: bytes, exc: IntakeError, source: str) -> None:
+        reason = reason_of(exc)
         if isinstance(exc, SignatureError):
             self._metrics.signature_failures.labels(reason).inc()
         log.warning("delivery_refused", outcome=exc.outcome, reason=reason, bytes=len(body))
-        self._capture.keep(headers, body, reason)
+        self._keeper.keep(headers, body, reason, source)
+
+
+def reason_of(exc: IntakeError) -> str:
+    """Say in one word of a small set why a delivery is refused."""
+    return exc.reason if isinstance(exc, SignatureError) else exc.outcome
 
 
 def demand_json(content_type: str | None) -> None:

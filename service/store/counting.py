@@ -7,7 +7,7 @@ import time
 
 from service.domain.deliveries import LABELS
 from service.errors import StoreError
-from service.store import cases, entities, events, holds, ledger, spool
+from service.store import cases, entities, events, holds, ledger, quarantine, spool
 from service.store.database import Database
 from service.telemetry.metrics import Snapshot
 
@@ -42,6 +42,7 @@ class Counter:
                     actions_open=ledger.open_counts(tx),
                     holds_active=holds.counts(tx),
                     cases=cases.counts(tx),
+                    quarantine_entries=quarantine.count(tx),
                     last_webhook={label: at.timestamp() for label, at in newest.items()},
                 )
         except StoreError:

@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.exc import StatementError
-from sqlalchemy.sql import Select
+from sqlalchemy.sql import ColumnElement, Select
 
-from service.domain.deliveries import Delivery, EventState, NewEvent
+from service.domain.deliveries import Delivery, EventState, NewEvent, Which
 from service.domain.entities import Claims, EntityKey
 from service.store import entities
 from service.store.database import Tx, spoils_all
@@ -251,16 +251,31 @@ def postpone(
 # --- reading ----------------------------------------------------------------
 
 
+ANY = Which()
+
+
 def listed(
-    tx: Tx, *, state: str | None = None, before: int | None = None, limit: int = 50
+    tx: Tx, which: Which = ANY, *, before: int | None = None, limit: int = 50
 ) -> list[Row[Any]]:
     """Return events, newest first; `before` is the `seq` where the last page ended."""
-    asked = page()
-    if state is not None:
-        asked = asked.where(events.c.state == state)
+    asked = page().where(*meant(which))
     if before is not None:
         asked = asked.where(events.c.seq < before)
     return list(tx.execute(asked.order_by(events.c.seq.desc()).limit(limit)).all())
+
+
+def meant(which: Which) -> list[ColumnElement[bool]]:
+    """Say in SQL which events are meant."""
+    found = []
+    if which.state is not None:
+        found.append(events.c.state == which.state)
+    if which.type is not None:
+        found.append(events.c.type == which.type)
+    if which.error is not None:
+        found.append(events.c.error.icontains(which.error, autoescape=True))
+    if which.since is not None:
+        found.append(events.c.received_at >= which.since)
+    return found
 
 
 def by_id(tx: Tx, event_id: str) -> list[Row[Any]]:
@@ -318,19 +333,14 @@ def of_entity(tx: Tx, key: EntityKey, limit: int = 500) -> list[Row[Any]]:
 def deliveries_of(tx: Tx, event_id: str) -> list[tuple[int, Delivery]]:
     """Return (seq, delivery) of every row of this event id: what was received, to be read anew."""
     asked = select(events).where(events.c.event_id == event_id).order_by(events.c.seq)
-    return [
-        (
-            row.seq,
-            Delivery(
-                bytes(row.digest),
-                bytes(row.body),
-                # The header counts only where the body does not say the type.
-                {"x-amili-event": row.type},
-                row.received_at,
-            ),
-        )
-        for row in tx.execute(asked)
-    ]
+    return [(row.seq, delivered(row)) for row in tx.execute(asked)]
+
+
+def delivered(row: Row[Any]) -> Delivery:
+    """Make of a row what was received."""
+    # The header counts only where the body does not say the type.
+    headers = {"x-amili-event": row.type}
+    return Delivery(bytes(row.digest), bytes(row.body), headers, row.received_at)
 
 
 def revive(tx: Tx, again: Sequence[tuple[int, NewEvent]]) -> None:

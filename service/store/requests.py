@@ -31,6 +31,14 @@ def begin(tx: Tx, operation: str, target: str, key: str) -> str | None:
     return answer
 
 
+def answered(tx: Tx, operation: str, target: str, key: str) -> str | None:
+    """Return the answer that a request got, or None; nothing is taken."""
+    digest = digest_of(operation, target, key)
+    asked = select(requests.c.answer).where(requests.c.digest == digest)
+    answer: str | None = tx.execute(asked).scalar_one_or_none()
+    return answer
+
+
 def end(tx: Tx, operation: str, target: str, key: str, answer: str) -> None:
     """Keep the answer, in the transaction that took the request."""
     digest = digest_of(operation, target, key)

@@ -18,11 +18,13 @@ from sqlalchemy import (
 )
 
 from service.store.handed import submission_chunks, submission_items, submissions
+from service.store.refused import quarantine
 from service.store.registry import Word, metadata
 from service.store.types import BigSerial, Moment, Money
 
-#: The tables of what is handed over stand in a module of their own.
+#: These tables stand in modules of their own: what is handed over, what was refused.
 HANDED = (submissions, submission_chunks, submission_items)
+REFUSED = (quarantine,)
 
 # --- what came in -----------------------------------------------------------
 

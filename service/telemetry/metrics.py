@@ -42,6 +42,7 @@ class Snapshot:
     #: What the gate to Amili's API allows: calls a second, 0 is any number.
     api_rate: float | None = None
     api_breaker_open: float | None = None
+    quarantine_entries: float | None = None
 
 
 class SnapshotCollector(Collector):
@@ -63,6 +64,7 @@ class SnapshotCollector(Collector):
             ("spool_entries", "Deliveries in the SQL spool.", now.spool_entries),
             ("entities_due", "Entities that wait for a worker.", now.entities_due),
             ("dead_events", "Events that need an operator.", now.dead_events),
+            ("quarantine_entries", "Refused deliveries kept sealed.", now.quarantine_entries),
             ("api_rate", "Calls to Amili allowed in a second; 0: any number.", now.api_rate),
             ("api_breaker_open", "1: Amili failed too often.", now.api_breaker_open),
         ):
@@ -107,6 +109,12 @@ class Metrics:
         self.webhooks = counter("webhooks", "Deliveries, by answer.", "event", "outcome")
         self.signature_failures = counter(
             "signature_failures", "Deliveries whose signature failed, by reason.", "reason"
+        )
+        self.quarantined = counter(
+            "quarantined", "Refused deliveries that were kept, sealed, by reason.", "reason"
+        )
+        self.quarantine_dropped = counter(
+            "quarantine_dropped", "Refused deliveries that were not kept, by cause.", "reason"
         )
         self.webhook_seconds = histogram("webhook_seconds", "From first byte to answer.", FAST)
         self.spooled = counter("spooled", "Deliveries that went to the SQL spool.", "reason")

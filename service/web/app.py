@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,9 @@ from service.amili import signing
 from service.amili.contract import Contract
 from service.amili.gate_key import gate_key
 from service.desk.asking import Asking
+from service.desk.dead import DeadLetters
 from service.desk.handing_over import Handover
+from service.desk.quarantine import Quarantined
 from service.desk.reading import Reading
 from service.desk.submissions import Submissions
 from service.desk.writing import Writing
@@ -22,13 +25,15 @@ from service.errors import AmiliEventsError, ConfigError
 from service.inbox.appending import Appender
 from service.inbox.counting import with_backlog, with_gate
 from service.inbox.stream import Stream
-from service.intake.capture import Capture
 from service.intake.door import Door
 from service.intake.group import GroupCommit
+from service.intake.opening import keeper_of
 from service.intake.readiness import Examiner
+from service.intake.replaying import Replayer
 from service.intake.writing import DurableWriter
 from service.queue import Bells
 from service.redis import connect
+from service.sealing import sealer_of
 from service.settings import Settings
 from service.store.counting import Counter
 from service.store.database import Database
@@ -58,34 +63,52 @@ def demand_fit(secrets: Sequence[str], contract: Contract) -> None:
         signing.sign(b"", secret, contract=contract, now=0, message_id="")
 
 
+def desk_of(
+    settings: Settings,
+    database: Database,
+    bells: Bells,
+    quarantined: Quarantined,
+    replayer: Replayer,
+) -> Desk:
+    """Gather the use cases behind the API."""
+    ours = settings.organization_ids
+    return Desk(
+        reading=Reading(database),
+        writing=Writing(database, bells, ours),
+        asking=Asking(database, bells),
+        handover=Handover(database, bells, chunk_items=settings.submit_chunk_items),
+        submissions=Submissions(database),
+        rules=rules_of(settings.checks),
+        organization_ids=ours,
+        dead=DeadLetters(database, bells, ours),
+        quarantined=quarantined,
+        replayer=replayer,
+    )
+
+
 def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Starlette:
     """Build the application of one door process. Raises ConfigError."""
     secrets = demand_secrets(settings)
     demand_fit(secrets, contract)
+    sealer = sealer_of(settings)
     database = Database(settings.sql_url, pool=4)
     client = connect(settings.redis_url)
     bells = Bells(client)
     appender = Appender(settings.redis_url, demand=settings.ack_durability)
     writer = DurableWriter(appender, database, bells, metrics)
+    keeper = keeper_of(settings, sealer, database, metrics)
     door = Door(
         secrets=secrets,
         contract=contract,
         commit=GroupCommit(writer.write),
-        capture=Capture(settings.data_dir, settings.capture_refused),
+        keeper=keeper,
         metrics=metrics,
     )
     counter, stream, key = Counter(database), Stream(client, "door"), gate_key(settings)
     examiner = Examiner(writer, appender, database)
     tokens = tuple(token.get_secret_value() for token in settings.api_tokens)
-    desk = Desk(
-        Reading(database),
-        Writing(database, bells, settings.organization_ids),
-        Asking(database, bells),
-        Handover(database, bells, chunk_items=settings.submit_chunk_items),
-        Submissions(database),
-        rules_of(settings.checks),
-        settings.organization_ids,
-    )
+    replayer = Replayer(door, database, sealer)
+    desk = desk_of(settings, database, bells, Quarantined(database, sealer), replayer)
 
     def gauges() -> Snapshot:
         return with_gate(with_backlog(counter.snapshot(), stream), client, key)
@@ -94,6 +117,7 @@ def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Star
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await examiner.examine()  # the first look says in the log how durable Redis is
         yield
+        await asyncio.to_thread(keeper.close)
         writer.close()
         await appender.close()
         client.close()

@@ -36,6 +36,8 @@ STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
     (Unfit, 422, "Unfit body"),
     (NotPossible, 422, "Not possible"),
     (errors.SubmissionRefused, 422, "Not fit to be sent"),
+    (errors.StillRefused, 422, "Still refused"),
+    (errors.DataKeyLacking, 503, "Data key lacking"),
     (errors.StoreError, 503, "Database unavailable"),
 )
 RETRY_AFTER_SECONDS = 5

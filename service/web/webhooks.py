@@ -64,7 +64,8 @@ class WebhookEndpoint:
         try:
             demand_json(request.headers.get("content-type"))
             body = await self._read(request)
-            accepted = await self._door.accept(lowered(request.scope["headers"]), body)
+            headers = lowered(request.scope["headers"])
+            accepted = await self._door.accept(headers, body, source_of(request))
         except SignatureError as exc:
             return self._unproven(request, exc)
         except IntakeError as exc:
@@ -100,11 +101,15 @@ class WebhookEndpoint:
         return b"".join(chunks)
 
     def _unproven(self, request: Request, exc: SignatureError) -> Answer:
-        source = request.client.host if request.client else ""
-        if self._limit.exceeded(source):
+        if self._limit.exceeded(source_of(request)):
             busy = problem(429, "Too many refused deliveries", headers={"Retry-After": "60"})
             return Answer(busy, "unknown", "limited")
         return Answer(of_error(exc), "unknown", exc.outcome)
+
+
+def source_of(request: Request) -> str:
+    """Name who sent a request: the address that uvicorn believes."""
+    return request.client.host if request.client else ""
 
 
 def welcome(accepted: Accepted) -> Answer:

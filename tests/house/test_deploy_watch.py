@@ -31,6 +31,7 @@ FULL = Snapshot(
     last_webhook={"event": 1},
     api_rate=1,
     api_breaker_open=1,
+    quarantine_entries=1,
 )
 
 

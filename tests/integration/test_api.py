@@ -49,7 +49,7 @@ CASE = {
 HOLD = {"holdId", "caseId", "reason", "owner", "placedAt", "until", "releasedAt"}
 ACTION = {"actionId", "kind", "state", "caseId", "cause", "attempts"}
 
-LISTS = ("/events", "/cases", "/actions", "/holds", "/settlements", "/invoices")
+LISTS = (*("/events", "/cases", "/actions", "/holds", "/settlements", "/invoices", "/quarantine"),)
 SINGLES = (
     *("/events/{}", "/batches/{}", "/invoices/{}", "/settlements/{}"),
     *("/cases/{}", "/cases/{}/timeline", "/actions/{}"),
@@ -180,6 +180,8 @@ class TestTokens:
             ("POST", "/cases/case-1/holds"),
             ("DELETE", "/cases/case-1/holds/x"),
             ("POST", "/events/x/replay"),
+            ("POST", "/events/replay"),
+            ("POST", "/quarantine/x/replay"),
         ]
         wrong: tuple[str, ...] = ("", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN)
         wrong += (f"Bearer {TOKEN} {TOKEN}", f"Bearer {TOKEN},", "Bearer \xe9", f"Bearer{TOKEN}")
@@ -233,6 +235,7 @@ class TestShapes:
         assert (shown["attempts"], shown["settledAt"], shown["variants"]) == (0, None, [])
         assert datetime.fromisoformat(shown["receivedAt"]).utcoffset() == timedelta(0)
         (listed,) = desk.door.get("/events").json["data"]
+        assert shown.pop("waiting") is None
         assert listed == {name: shown[name] for name in shown if name != "variants"}
 
     def test_records(self, desk: Desk) -> None:
@@ -554,6 +557,8 @@ def test_no_question_breaks_it(redis_url: str, database_url: str, tmp_path: Path
             door.post(f"/cases/{part}/holds", body),
             door.delete(f"/cases/case-1/holds/{part}"),
             door.post(f"/events/{part}/replay", body, key=quote(key, errors="surrogatepass")),
+            door.post("/events/replay", body, key=quote(key, errors="surrogatepass")),
+            door.post(f"/quarantine/{part}/replay", body),
             door.post("/cases/case-1/withdraw", body, key=quote(key, errors="surrogatepass")),
             door.post(f"/cases/{part}/eviction-request/accept", body),
             door.post(f"/cases/{part}/resume", body),

@@ -10,6 +10,7 @@ from service.amili import signing
 from service.amili.contract import Contract
 from service.desk.doctor.findings import Check, sentence
 from service.errors import ConfigError
+from service.sealing import complaint
 from service.settings import Settings
 
 
@@ -21,6 +22,7 @@ def check_settings(settings: Settings, contract: Contract, unknown: Sequence[str
         credentials(settings),
         api_tokens(settings),
         data_folder(settings.data_dir),
+        data_key(settings),
     ]
 
 
@@ -84,3 +86,15 @@ def data_folder(folder: Path) -> Check:
         said = f"{folder} can be entered by others (mode {mode:o}): what it keeps is about people."
         return Check(name, "warning", said, f"chmod 700 {folder}")
     return Check(name, "ok", f"{folder} is its owner's alone.")
+
+
+def data_key(settings: Settings) -> Check:
+    """The key file, if any, holds keys and is its owner's."""
+    name, said = "data key", complaint(settings)
+    if settings.data_key_file is None:
+        kept = "in plain files" if settings.capture_refused else "not kept"
+        return Check(name, "ok", f"None is set: refused deliveries are {kept}.")
+    if said is None:
+        return Check(name, "ok", "Refused deliveries are kept sealed.")
+    is_shut = "read by others" not in said
+    return Check(name, "failed" if is_shut else "warning", said, "Correct AMILI_DATA_KEY_FILE.")

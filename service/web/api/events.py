@@ -1,21 +1,72 @@
-"""`/events`: webhooks that came in, and their replay."""
+"""`/events`: webhooks that came in, and their replay, one by one or all dead ones of a kind."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.web.api.asked import key_of, numbered, showing
+from service.desk.spans import moment_ago
+from service.desk.writing import word
+from service.domain.deliveries import Which
+from service.web.api.asked import body_of, key_of, numbered, showing
 from service.web.api.desks import Desk
+from service.web.problems import BadRequest
+
+Word = Annotated[str, AfterValidator(word)]
+
+
+def ago(value: str) -> datetime:
+    """Read a moment or a span. Raises ValueError."""
+    return moment_ago(value, datetime.now(UTC))
+
+
+class ReplayRequest(BaseModel):
+    """The body of `POST /events/replay`; none at all means every dead letter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Literal["dead"] = "dead"
+    type: Word | None = None
+    error: Word | None = None
+    since: Word | None = None
+    #: The `next` of the answer before.
+    after: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] = "0"
+
+
+def which_of(asked: Mapping[str, str]) -> Which:
+    """Read the filters of a list. Raises BadRequest."""
+    names = ("state", "type", "error", "since")
+    given = {name: value for name in names if (value := asked.get(name)) is not None}
+    for name, value in given.items():
+        try:
+            word(value)
+        except ValueError as exc:
+            raise BadRequest(f"`{name}` {exc}.") from None
+    since = given.pop("since", None)
+    return Which(**given, since=None if since is None else since_of(since))
+
+
+def since_of(text: str) -> datetime:
+    """Read `since`. Raises BadRequest."""
+    try:
+        return ago(text)
+    except ValueError as exc:
+        raise BadRequest(f"`since` {exc}.") from None
 
 
 def routes(desk: Desk) -> list[Route]:
     """Make the routes of events; an id may have slashes."""
 
     async def listing(request: Request) -> Response:
-        return await numbered(request, desk.reading.events, state=request.query_params.get("state"))
+        which = which_of(request.query_params)
+        return await numbered(request, desk.reading.events, which=which)
 
     async def replay(request: Request) -> Response:
         count = await run_in_threadpool(
@@ -23,8 +74,19 @@ def routes(desk: Desk) -> list[Route]:
         )
         return JSONResponse({"replayed": count}, 202)
 
+    async def replay_dead(request: Request) -> Response:
+        key = key_of(request)
+        wish = await body_of(request, ReplayRequest, may_be_empty=True)
+        since = None if wish.since is None else since_of(wish.since)
+        which = Which(type=wish.type, error=wish.error, since=since)
+        told = await run_in_threadpool(
+            lambda: desk.dead.replay(which, after=int(wish.after), key=key)
+        )
+        return JSONResponse(told, 202)
+
     return [
         Route("/events", listing),
+        Route("/events/replay", replay_dead, methods=["POST"]),
         Route("/events/{id:path}", showing(desk.reading.event)),
         Route("/events/{id:path}/replay", replay, methods=["POST"]),
     ]

@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 
 from starlette.routing import BaseRoute, Mount, Route
 
-from service.web.api import actions, cases, events, holds, operations, records, submissions
+from service.web.api import (
+    actions,
+    cases,
+    events,
+    holds,
+    operations,
+    quarantine,
+    records,
+    submissions,
+)
 from service.web.api.desks import Desk
 from service.web.api.tokens import Guard
 
@@ -19,6 +28,7 @@ RESOURCES: tuple[Callable[[Desk], Sequence[Route]], ...] = (
     actions.routes,
     holds.routes,
     submissions.routes,
+    quarantine.routes,
 )
 
 

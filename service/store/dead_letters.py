@@ -1,0 +1,53 @@
+"""Dead letters: events that were given up, and that an operator has worked on again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import func, select
+
+from service.domain.deliveries import Delivery, EventState, NewEvent, Which
+from service.store import events as inbox
+from service.store.database import Tx, spoils_all
+from service.store.schema import events
+
+
+def count(tx: Tx, which: Which) -> tuple[int, int]:
+    """Count the dead letters that are meant; return that and the newest one's `seq`."""
+    asked = select(func.count(), func.max(events.c.seq)).where(*inbox.meant(dead(which)))
+    found, newest = tx.execute(asked).one()
+    return int(found), int(newest or 0)
+
+
+def take(
+    tx: Tx, which: Which, *, after: int, until: int | None, limit: int
+) -> list[tuple[int, Delivery]]:
+    """Return (seq, delivery) of dead letters, the oldest first, beyond `after`."""
+    asked = select(events).where(*inbox.meant(dead(which)), events.c.seq > after)
+    if until is not None:
+        asked = asked.where(events.c.seq <= until)
+    rows = tx.execute(asked.order_by(events.c.seq).limit(limit))
+    return [(row.seq, inbox.delivered(row)) for row in rows]
+
+
+def dead(which: Which) -> Which:
+    """Mean only the dead ones of these."""
+    return replace(which, state=EventState.DEAD)
+
+
+def revive(tx: Tx, again: Sequence[tuple[int, NewEvent]]) -> int:
+    """Make these wait again; one that the database refuses stays dead and holds up no other.
+
+    Returns how many wait.
+    """
+    try:
+        with tx.savepoint():
+            inbox.revive(tx, again)
+    except inbox.REFUSALS as exc:
+        if spoils_all(exc):
+            raise
+        if len(again) == 1:
+            return 0
+        return sum(revive(tx, [each]) for each in again)
+    return len(again)
