@@ -12,12 +12,13 @@ CANDIDATES := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help up test lint types floors check lock clean FORCE
+.PHONY: help up test chaos lint types floors check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make up      start everything on this machine: Redis, database, door, workers (and a pretended Amili)"
 	@echo "make test    run the tests                          make test ARGS=\"-k door\""
+	@echo "make chaos   kill, freeze and cut off everything for long   make chaos ARGS=\"-k sqlite\""
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy --strict"
 	@echo "make floors  import-linter: who may import whom"
@@ -30,6 +31,10 @@ up: $(VENV)/runtime.stamp
 
 test: $(VENV)/test.stamp
 	@$(VENV)/bin/python -m pytest --numprocesses $(TOGETHER) --dist loadfile $(ARGS)
+
+# One after the other: what is measured is how soon we recover, not how busy the machine is.
+chaos: $(VENV)/test.stamp
+	@AMILI_CHAOS_LONG=1 $(VENV)/bin/python -m pytest tests/chaos --capture no $(ARGS)
 
 lint: $(VENV)/test.stamp
 	@$(VENV)/bin/python -m ruff check .

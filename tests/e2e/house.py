@@ -178,7 +178,7 @@ class House:
 
     def migrate(self) -> None:
         """Bring the schema up."""
-        database = Database(self._sql_url, pool=1)
+        database = Database(self.sql_url, pool=1)
         migrating.upgrade(database)
         database.close()
 
@@ -415,12 +415,13 @@ class House:
         self.until(lambda: not self.open_actions(), seconds=seconds)
 
     @property
-    def _sql_url(self) -> str:
+    def sql_url(self) -> str:
+        """The database's URL with the driver that this house uses."""
         return self.database_url.replace("postgresql://", "postgresql+psycopg://")
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Read rows as they stand in SQL."""
-        database = Database(self._sql_url, pool=1)
+        database = Database(self.sql_url, pool=1)
         try:
             with database.read() as tx:
                 return [tuple(row) for row in tx.execute(text(query))]
@@ -429,7 +430,7 @@ class House:
 
     def change(self, statement: str) -> None:
         """Change something in SQL behind the house's back."""
-        database = Database(self._sql_url, pool=1)
+        database = Database(self.sql_url, pool=1)
         try:
             database.run(lambda tx: tx.execute(text(statement)))
         finally:
