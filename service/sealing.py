@@ -2,7 +2,8 @@
 
 Fernet of the package `cryptography`, and not bare AES-GCM: there is no nonce of ours to
 repeat, whatever was changed does not open, and it tries several keys, which is all that a
-rotation needs. The file has one key a line, 32 bytes in base64; the first seals, all open.
+rotation needs. The file has one key a line, or several with commas, each 32 bytes in base64; the
+first seals, all open.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import hmac
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from service.errors import ConfigError, DataKeyLacking
 from service.settings import Settings
@@ -26,15 +28,7 @@ class Sealer:
     """Seals and opens bytes, and names things so that only who has the key can guess them."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        try:
-            # Only who has a key pays for OpenSSL: a door without one stays as small as it was.
-            fernet = import_module("cryptography.fernet")
-        except ModuleNotFoundError:
-            raise ConfigError(
-                f"{VARIABLE} needs the package `cryptography`: install amili-events anew"
-            ) from None
-        self._keys = fernet.MultiFernet([fernet.Fernet(urlsafe_b64encode(key)) for key in keys])
-        self._wrong = fernet.InvalidToken
+        self._keys = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in keys])
         self._naming = hmac.digest(keys[0], b"names", "sha256")
 
     def seal(self, content: bytes) -> bytes:
@@ -44,10 +38,9 @@ class Sealer:
     def open(self, sealed: bytes) -> bytes:
         """Open what any of the keys sealed. Raises DataKeyLacking."""
         try:
-            opened: bytes = self._keys.decrypt(urlsafe_b64encode(sealed))
-        except self._wrong:
+            return self._keys.decrypt(urlsafe_b64encode(sealed))
+        except InvalidToken:
             raise DataKeyLacking from None
-        return opened
 
     def name(self, content: bytes) -> bytes:
         """Return 32 bytes that are the same for the same content, and tell nothing about it."""
@@ -70,9 +63,9 @@ def read_keys(path: Path) -> list[bytes]:
         raise ConfigError(f"{VARIABLE}: {path} is no text; {HOW}") from None
     keys = []
     for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        if text and not text.startswith("#"):
-            keys.append(read_key(text, f"{VARIABLE}: {path}, line {number}"))
+        if not line.lstrip().startswith("#"):
+            where = f"{VARIABLE}: {path}, line {number}"
+            keys += [read_key(text, where) for each in line.split(",") if (text := each.strip())]
     if not keys:
         raise ConfigError(f"{VARIABLE}: {path} has no key in it; {HOW}")
     return keys

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, or_, select, update
+from sqlalchemy import Row, Select, and_, exists, func, or_, select, update
 
 from service.domain.entities import Read
 from service.domain.pausing import Desired
 from service.domain.records import PAUSED, Case
 from service.store.database import Tx
+from service.store.holds import in_force
 from service.store.mirror import row_of, upsert
-from service.store.schema import cases
+from service.store.schema import cases, holds
 
 KEEP = frozenset({"organization_id"})
 
@@ -150,3 +151,12 @@ def counts(tx: Tx) -> dict[tuple[str, str], float]:
         (kind or "unknown", status or "unknown"): float(count)
         for kind, status, count in tx.execute(asked)
     }
+
+
+def held_unpaused(tx: Tx) -> float:
+    """Count the cases that are held, and that the last read showed running."""
+    is_held = exists().where(holds.c.case_id == cases.c.case_id, in_force(tx))
+    asked = select(func.count()).where(
+        cases.c.status.is_distinct_from(PAUSED), cases.c.is_over.is_(False), is_held
+    )
+    return float(tx.execute(asked.select_from(cases)).scalar_one())

@@ -42,6 +42,7 @@ class Counter:
                     actions_open=ledger.open_counts(tx),
                     holds_active=holds.counts(tx),
                     cases=cases.counts(tx),
+                    cases_held_unpaused=cases.held_unpaused(tx),
                     quarantine_entries=quarantine.count(tx),
                     last_webhook={label: at.timestamp() for label, at in newest.items()},
                 )

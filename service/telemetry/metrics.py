@@ -34,6 +34,7 @@ class Snapshot:
     spool_entries: float | None = None
     entities_due: float | None = None
     dead_events: float | None = None
+    cases_held_unpaused: float | None = None
     actions_open: dict[tuple[str, str], float] = field(default_factory=dict)
     holds_active: dict[str, float] = field(default_factory=dict)
     cases: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -64,6 +65,11 @@ class SnapshotCollector(Collector):
             ("spool_entries", "Deliveries in the SQL spool.", now.spool_entries),
             ("entities_due", "Entities that wait for a worker.", now.entities_due),
             ("dead_events", "Events that need an operator.", now.dead_events),
+            (
+                "cases_held_unpaused",
+                "Cases under a hold that were last read as not paused.",
+                now.cases_held_unpaused,
+            ),
             ("quarantine_entries", "Refused deliveries kept sealed.", now.quarantine_entries),
             ("api_rate", "Calls to Amili allowed in a second; 0: any number.", now.api_rate),
             ("api_breaker_open", "1: Amili failed too often.", now.api_breaker_open),

@@ -18,7 +18,7 @@ JOB_TIMEOUT = 60
 WORKERS = {"worker-events", "worker-actions", "sweeper"}
 OURS = {"door", "migrate", *WORKERS}
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(:\?[^}]+|:-[^}]*)?\}")
-SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|CLIENT|REDISCLI_AUTH|_URL")
+SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|CLIENT|REDISCLI_AUTH|_URL|_KEYS")
 
 Service = dict[str, Any]
 
@@ -144,6 +144,8 @@ def test_no_secret_is_written_down() -> None:
             if SECRET.search(name):
                 assert VARIABLE.search(value), name
     required = {name for name, rest in VARIABLE.findall(text("compose.yaml")) if rest[:2] == ":?"}
+    # One that becomes a file is required by Compose itself.
+    required |= {secret["environment"] for secret in compose()["secrets"].values()}
     assert {name for name in offered() if SECRET.search(name)} <= required
 
 
@@ -154,6 +156,12 @@ def test_each_part_has_only_the_secrets_it_needs() -> None:
         calls = name in {"worker-events", "worker-actions"}
         assert ("AMILI_CLIENT_SECRET" in given) is calls
         assert ("AMILI_WEBHOOK_SECRETS" in given) is (name == "door")
+        assert ("data_keys" in mounted(services()[name])) is (name == "door")
+
+
+def mounted(service: Service) -> list[str]:
+    """Name the secrets that a service has as files."""
+    return [secret["source"] for secret in service.get("secrets", [])]
 
 
 def test_the_example_offers_what_the_file_reads() -> None:
@@ -165,7 +173,8 @@ def test_the_example_offers_what_the_file_reads() -> None:
         for name, value in (service.get("environment") or {}).items()
         if value is None
     }
-    assert offered().keys() == read | passed_on
+    files = {secret["environment"] for secret in compose()["secrets"].values()}
+    assert offered().keys() == read | passed_on | files
     assert not [name for name, value in offered().items() if SECRET.search(name) and value]
 
 

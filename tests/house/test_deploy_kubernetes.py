@@ -198,7 +198,7 @@ def test_secrets_come_by_reference(documents: list[Document]) -> None:
     assert not of_kind(documents, "Secret")
     for component, _ in pods(documents):
         for name, variable in environment(documents, component).items():
-            if re.search(r"_URL|SECRET|TOKEN|CLIENT", name):
+            if name != "AMILI_DATA_KEY_FILE" and re.search(r"_URL|SECRET|TOKEN|CLIENT|KEY", name):
                 assert variable["valueFrom"]["secretKeyRef"] == {
                     "name": "amili-events",
                     "key": name,
@@ -212,6 +212,7 @@ def test_each_part_has_only_the_secrets_it_needs(documents: list[Document]) -> N
         assert ("AMILI_CLIENT_SECRET" in names) is (component in CALLS_AMILI)
         assert ("AMILI_WEBHOOK_SECRETS" in names) is (component == "door")
         assert ("AMILI_REDIS_URL" in names) is (component != "migrate")
+        assert ("AMILI_DATA_KEY_FILE" in names) is (component == "door")
 
 
 def test_the_vault_fills_every_key_that_is_read(kubectl: str) -> None:
@@ -224,6 +225,12 @@ def test_the_vault_fills_every_key_that_is_read(kubectl: str) -> None:
         for component, _ in pods(documents)
         for name, variable in environment(documents, component).items()
         if "valueFrom" in variable
+    }
+    read |= {
+        item["key"]
+        for _, pod in pods(documents)
+        for volume in pod["volumes"]
+        for item in volume.get("secret", {}).get("items", [])
     }
     assert {entry["secretKey"] for entry in external["spec"]["data"]} == read
 

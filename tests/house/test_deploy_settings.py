@@ -14,8 +14,9 @@ from service.settings import Settings
 CHECKOUT = Path(__file__).parents[2]
 KUBERNETES = CHECKOUT / "deploy" / "kubernetes"
 NAME = re.compile(r"\bAMILI_[A-Z][A-Z_]*[A-Z]\b")
-#: Not a setting: the prefix of what Kubernetes' service links would inject.
-OTHERS = {"AMILI_EVENTS"}
+#: No settings: the prefix of what Kubernetes' service links would inject; the content of the
+#: file that AMILI_DATA_KEY_FILE names.
+OTHERS = {"AMILI_EVENTS", "AMILI_DATA_KEYS"}
 
 
 def known() -> set[str]:

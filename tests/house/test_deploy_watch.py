@@ -28,6 +28,7 @@ FULL = Snapshot(
     actions_open={("kind", "state"): 1},
     holds_active={"reason": 1},
     cases={("type", "status"): 1},
+    cases_held_unpaused=1,
     last_webhook={"event": 1},
     api_rate=1,
     api_breaker_open=1,

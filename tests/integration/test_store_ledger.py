@@ -12,15 +12,17 @@ import pytest
 from service.domain.actions import LEVEL, OPEN, ActionState
 from service.domain.decisions import Decision
 from service.domain.deliveries import Delivery, digest_of
+from service.domain.entities import Read
 from service.domain.holds import Hold
 from service.errors import StoreError, StoreRefused
-from service.store import decisions, holds, leases, ledger, spool
+from service.store import cases, decisions, holds, leases, ledger, spool
 from service.store.database import Database, Tx
 from tests.integration.store_records import (
     LEASE,
     NOON,
     Clock,
     action,
+    case,
     case_key,
     migrated,
 )
@@ -104,6 +106,24 @@ class TestHolds:
                 holds.place(tx, replace(hold(), reason=reason))
             assert holds.counts(tx) == {"dispute": 1, "other": 2}
             assert {each.reason for each in holds.listed(tx)} == {"dispute", "zzz", "yyy"}
+
+    @pytest.mark.parametrize(
+        ("status", "is_over", "count"),
+        [("OPEN", False, 1), (None, False, 1), ("PAUSED", False, 0), ("OPEN", True, 0)],
+    )
+    def test_what_is_held_and_runs(
+        self, database: Database, status: str | None, is_over: bool, count: int
+    ) -> None:
+        """Once for each case, however many hold it; a case that is over or unheld is in order."""
+        with database.begin() as tx:
+            read = Read(1, NOON)
+            for name in ("1", "2"):
+                shown = replace(case(name), status=status)
+                cases.save(tx, shown, read, is_over=is_over)
+            placed = [holds.place(tx, hold()).hold_id for _ in range(2)]
+            assert cases.held_unpaused(tx) == count
+            holds.release(tx, placed, "released")
+            assert cases.held_unpaused(tx) == 0
 
 
 class TestLedger:

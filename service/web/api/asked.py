@@ -52,12 +52,14 @@ async def listed(
     return JSONResponse(await run_in_threadpool(lambda: show(limit=int(limit), **asked)))
 
 
-async def numbered(request: Request, show: Callable[..., Shape], **asked: Any) -> Response:
+async def numbered(
+    request: Request, show: Callable[..., Shape], *also: str, **asked: Any
+) -> Response:
     """Answer one page of a list that is paged by a number."""
     after = request.query_params.get("after")
     if after is not None and not is_number(after):
         raise BadRequest("`after` is the `next` of the page before.")
-    return await listed(request, show, after=int(after) if after else None, **asked)
+    return await listed(request, show, *also, after=int(after) if after else None, **asked)
 
 
 def demand_known(request: Request, names: Sequence[str]) -> None:

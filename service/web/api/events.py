@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -18,6 +19,9 @@ from service.domain.deliveries import Which
 from service.web.api.asked import body_of, key_of, numbered, showing
 from service.web.api.desks import Desk
 from service.web.problems import BadRequest
+
+#: What a list is asked by.
+FILTERS = ("state", "type", "error", "since")
 
 Word = Annotated[str, AfterValidator(word)]
 
@@ -42,8 +46,7 @@ class ReplayRequest(BaseModel):
 
 def which_of(asked: Mapping[str, str]) -> Which:
     """Read the filters of a list. Raises BadRequest."""
-    names = ("state", "type", "error", "since")
-    given = {name: value for name in names if (value := asked.get(name)) is not None}
+    given = {name: value for name in FILTERS if (value := asked.get(name)) is not None}
     for name, value in given.items():
         try:
             word(value)
@@ -65,8 +68,8 @@ def routes(desk: Desk) -> list[Route]:
     """Make the routes of events; an id may have slashes."""
 
     async def listing(request: Request) -> Response:
-        which = which_of(request.query_params)
-        return await numbered(request, desk.reading.events, which=which)
+        show = partial(desk.reading.events, which=which_of(request.query_params))
+        return await numbered(request, show, *FILTERS)
 
     async def replay(request: Request) -> Response:
         count = await run_in_threadpool(
