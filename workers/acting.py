@@ -142,7 +142,8 @@ async def make(client: AmiliClient, call: Call, parts: Parts) -> tuple[Action, t
 def conflicting(action: Action, error: Conflict | Invalid) -> Action:
     """Say what 409 and 422 mean: does the case not allow it because it is so already?
 
-    Only reads tell. A pause or resume that is in conflict was not ours, whatever they show. What
+    Only reads tell. A pause or resume that is in conflict was not ours, whatever they show; at a
+    repeat as well, for one is made only after a read has disproved the try before. What
     a person asked for is refused, unless it was sent before: that try may have arrived.
     """
     if action.kind in LEVEL and isinstance(error, Conflict):

@@ -53,13 +53,18 @@ ANSWERS: dict[str, tuple[ActionKind, str]] = {
 def list_cases(
     status: Annotated[str | None, typer.Option(help="For instance OPEN or PAUSED.")] = None,
     number: Annotated[str | None, typer.Option(help="Of this case number.")] = None,
+    adrift: Annotated[
+        bool, typer.Option("--adrift", help="Held and running, or paused and held by nobody here.")
+    ] = False,
     after: After = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List cases, newest registered first."""
     listing(
-        lambda reading: reading.cases(status=status, case_number=number, after=after, limit=limit),
+        lambda reading: reading.cases(
+            status=status, case_number=number, adrift=adrift, after=after, limit=limit
+        ),
         as_json,
         *("caseNumber", "type", "status", "subStatus", "desired", "caseId"),
     )

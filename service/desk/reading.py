@@ -122,13 +122,15 @@ class Reading:
         *,
         status: str | None = None,
         case_number: str | None = None,
+        adrift: bool = False,
         after: str | None = None,
         limit: int = 50,
     ) -> Shape:
-        """List cases, newest registered first."""
+        """List cases, newest registered first; `adrift`: not as our holds ask for."""
         demand_printable(status, case_number, after)
         with self._database.read() as tx:
-            rows = cases.listed(tx, after=after, limit=limit + 1, status=status, number=case_number)
+            wanted = cases.Wanted(status, case_number, adrift)
+            rows = cases.listed(tx, wanted, after=after, limit=limit + 1)
             shown = [self._case(tx, row) for row in rows[:limit]]
         return page(shown, rows[limit - 1].case_id if len(rows) > limit else None)
 

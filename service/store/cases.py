@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, exists, func, or_, select, update
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.selectable import Exists
 
 from service.domain.entities import Read
 from service.domain.pausing import Desired
@@ -102,21 +104,27 @@ def ids_of(tx: Tx, number: str, limit: int = 10) -> list[str]:
     return list(tx.execute(asked.order_by(cases.c.case_id).limit(limit)).scalars())
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which cases a list is of; None: whatever it is."""
+
+    status: str | None = None
+    number: str | None = None
+    #: Only those that are not at Amili as our holds ask for.
+    adrift: bool = False
+
+
 def listed(
-    tx: Tx,
-    *,
-    after: str | None = None,
-    limit: int = 50,
-    status: str | None = None,
-    number: str | None = None,
+    tx: Tx, wanted: Wanted = Wanted(), *, after: str | None = None, limit: int = 50
 ) -> list[Row[Any]]:
     """Return cases, newest registered first, at the end those whose date is not known.
 
     `after` is the id of the case where the last page ended; one that is not known ends the list.
     """
-    wanted = {cases.c.status: status, cases.c.case_number: number}
+    same = {cases.c.status: wanted.status, cases.c.case_number: wanted.number}
     asked = select(cases).where(
-        *(name == value for name, value in wanted.items() if value is not None)
+        *(name == value for name, value in same.items() if value is not None),
+        *(is_adrift(tx) if wanted.adrift else ()),
     )
     at, name = cases.c.registered_at, cases.c.case_id
     dated = asked.where(at.is_not(None)).order_by(at.desc(), name.desc())
@@ -129,8 +137,8 @@ def listed(
     if row[0] is None:
         return parts_of(tx, (undated.where(name < after),), limit)
     # The first bound alone is what an index is searched by.
-    same = and_(at == row[0], name < after)
-    return parts_of(tx, (dated.where(at <= row[0], or_(at < row[0], same)), undated), limit)
+    same_date = and_(at == row[0], name < after)
+    return parts_of(tx, (dated.where(at <= row[0], or_(at < row[0], same_date)), undated), limit)
 
 
 def parts_of(tx: Tx, parts: Iterable[Select[Any]], limit: int) -> list[Row[Any]]:
@@ -155,8 +163,16 @@ def counts(tx: Tx) -> dict[tuple[str, str], float]:
 
 def held_unpaused(tx: Tx) -> float:
     """Count the cases that are held, and that the last read showed running."""
-    is_held = exists().where(holds.c.case_id == cases.c.case_id, in_force(tx))
-    asked = select(func.count()).where(
-        cases.c.status.is_distinct_from(PAUSED), cases.c.is_over.is_(False), is_held
-    )
-    return float(tx.execute(asked.select_from(cases)).scalar_one())
+    asked = select(func.count()).select_from(cases).where(is_held(tx), *is_adrift(tx))
+    return float(tx.execute(asked).scalar_one())
+
+
+def is_held(tx: Tx) -> Exists:
+    """Say which cases a hold is in force on."""
+    return exists().where(holds.c.case_id == cases.c.case_id, in_force(tx))
+
+
+def is_adrift(tx: Tx) -> tuple[ColumnElement[bool], ...]:
+    """Say which cases run though they are held, or are paused though nothing holds them."""
+    is_paused = cases.c.status.is_not_distinct_from(PAUSED)
+    return cases.c.is_over.is_(False), is_held(tx) != is_paused

@@ -114,7 +114,7 @@ class TestHolds:
     def test_what_is_held_and_runs(
         self, database: Database, status: str | None, is_over: bool, count: int
     ) -> None:
-        """Once for each case, however many hold it; a case that is over or unheld is in order."""
+        """Once for each case, however many hold it; one that is over, or is as asked, is not."""
         with database.begin() as tx:
             read = Read(1, NOON)
             for name in ("1", "2"):
@@ -122,6 +122,9 @@ class TestHolds:
                 cases.save(tx, shown, read, is_over=is_over)
             placed = [holds.place(tx, hold()).hold_id for _ in range(2)]
             assert cases.held_unpaused(tx) == count
+            adrift = {row.case_id for row in cases.listed(tx, cases.Wanted(adrift=True))}
+            both = {("case-1", bool(count)), ("case-2", status == "PAUSED")}
+            assert adrift == {name for name, is_so in both if is_so}
             holds.release(tx, placed, "released")
             assert cases.held_unpaused(tx) == 0
 

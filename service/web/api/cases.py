@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from service.desk import shapes
 from service.desk.writing import NewHold, prose, word
-from service.web.api.asked import body_of, key_of, listed, showing
+from service.web.api.asked import body_of, flag, key_of, listed, showing
 from service.web.api.desks import Desk
 
 
@@ -45,6 +45,7 @@ def routes(desk: Desk) -> list[Route]:
             desk.reading.cases,
             status=asked.get("status"),
             case_number=asked.get("caseNumber"),
+            adrift=flag(request, "adrift"),
             after=asked.get("after"),
         )
 
