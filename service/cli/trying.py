@@ -57,21 +57,27 @@ def own_door(settings: our_settings.Settings) -> str:
 
 
 def made_up(event: str) -> bytes:
-    """Make an event of a case that does not exist."""
+    """Make an event of a case, batch or settlement that does not exist."""
     return json.dumps(
         {
             "id": str(uuid.uuid4()),
             "eventType": event,
             "source": "COLLECTION",
             "timeStamp": datetime.now(UTC).isoformat(timespec="seconds"),
-            "data": {
-                "orgId": str(uuid.uuid4()),
-                "caseId": str(uuid.uuid4()),
-                "caseNumber": "0",
-                "fields": [],
-            },
+            "data": data_of(event),
         }
     ).encode()
+
+
+def data_of(event: str) -> dict[str, object]:
+    """Make the members that a type of event has; an unknown one gets a case's."""
+    one, organization = str(uuid.uuid4()), str(uuid.uuid4())
+    if event == "BATCH_COMPLETED":
+        return {"batchId": one, "organizationId": organization, "status": "SUCCESS"}
+    if event == "SETTLEMENT_CREATED":
+        today = datetime.now(UTC).date().isoformat()
+        return {"settlementId": one, "organizationId": organization, "settlementDate": today}
+    return {"orgId": organization, "caseId": one, "caseNumber": "0", "fields": []}
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
