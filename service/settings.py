@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     #: All are active at once, so that a secret is rotated without downtime.
     webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)  # may hold a password
     #: Unset: SQLite in the data folder.
     database_url: str | None = None
     data_dir: Path = Path("amili-data")

@@ -14,6 +14,7 @@ from rich.text import Text
 from service import settings as our_settings
 from service.amili import contract as amili_contract
 from service.amili.contract import Contract
+from service.redis import described
 from service.sealing import complaint
 from service.settings import PREFIX, Settings, in_file, strangers
 
@@ -32,6 +33,8 @@ def config() -> None:
     console = Console()
     console.print(table("How we run", settings))
     console.print(table("What is assumed about Amili", contract))
+    if how := described(settings.redis_url):
+        console.print(Text(f"AMILI_REDIS_URL is {how}."))
     said = complaint(settings)
     for line in (*unknown(), *([said] if said else [])):
         console.print(Text(line, style="yellow"))
@@ -68,11 +71,18 @@ def hidden(value: Any) -> str:
         if value and isinstance(value[0], SecretStr):
             return f"({len(value)} secret{'s' if len(value) > 1 else ''})"
         return ", ".join(str(part) for part in value) or "-"
-    text = str(value)
+    return without_password(str(value))
+
+
+def without_password(text: str) -> str:
+    """Write a URL without user, password and options; any other text as it is."""
     scheme, found, rest = text.partition("://")
     if not found:
         return text
-    place, _, options = rest.rpartition("@")[2].partition("?")
+    rest, _, options = rest.partition("?")
+    if "@" in options:  # a password that is not written %3F or %40: who knows where it ends
+        return f"{scheme}://…"
+    place = rest.rpartition("@")[2]
     user = "…" if "@" in rest else ""
     # Options of a URL may be a password too.
     return f"{scheme}://{user}{place}" + ("?…" if options else "")

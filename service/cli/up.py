@@ -36,7 +36,7 @@ from service.cli.upping.tree import NotStarted, Tree
 from service.cli.upping.watching import Watcher
 from service.embedded import EmbeddedRedis
 from service.errors import ConfigError
-from service.redis import RedisError, connect
+from service.redis import RedisError, connect, explained
 from service.settings import Settings
 from service.store import migrating
 from service.store.database import Database
@@ -137,7 +137,7 @@ def demand_redis(url: str) -> None:
         client.ping()
     except RedisError as exc:
         raise ConfigError(
-            f"AMILI_REDIS_URL: it does not answer ({type(exc).__name__}); "
+            f"AMILI_REDIS_URL: it does not answer ({explained(exc)}); "
             "unset it, and `up` brings a Redis of its own"
         ) from None
     finally:

@@ -7,7 +7,7 @@ connection, before anything is written on it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from service.domain.deliveries import Delivery
 from service.inbox import keys
-from service.redis import connect_async
+from service.redis import DEMOTED, connect_async
 
 Durability = Literal["unknown", "ok", "unverified", "too weak"]
 log = structlog.get_logger()
@@ -102,21 +102,30 @@ class Appender:
 
     async def _check(self, connection: Any) -> None:
         await connection.on_connect()
-        before, self.durability = self.durability, await self._read_durability(connection)
+        config = await self._read_config(connection)
+        if config.get("replicaof") or config.get("slaveof"):
+            # A Sentinel that lags names a demoted master; it would refuse the first write.
+            raise redis.ConnectionError(DEMOTED)
+        before, self.durability = self.durability, self._judge(config)
         if self.durability == "unverified" != before:
             log.warning("redis_durability_unverified")  # once: every reconnection says the same
         if self.durability == "too weak":
             raise NotDurable(NotDurable.__doc__)
 
-    async def _read_durability(self, connection: Any) -> Durability:
+    async def _read_config(self, connection: Any) -> dict[str, str]:
+        """Read the server's configuration; nothing where we may not."""
         try:
             await connection.send_command("CONFIG", "GET", "*")
             said = await connection.read_response()
         except (NoPermissionError, ResponseError):
-            return "ok" if self._demand == "memory" else "unverified"
+            return {}
         if not isinstance(said, dict):
             said = dict(zip(said[::2], said[1::2], strict=True))
-        config = {text(name): text(value) for name, value in said.items()}
+        return {text(name): text(value) for name, value in said.items()}
+
+    def _judge(self, config: Mapping[str, str]) -> Durability:
+        if not config:
+            return "ok" if self._demand == "memory" else "unverified"
         if config.get("maxmemory-policy", "").startswith("allkeys-"):
             return "too weak"  # it drops the whole stream when it needs room
         durable = self._demand == "memory" or (

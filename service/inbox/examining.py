@@ -28,6 +28,15 @@ def eviction(client: Client) -> str:
     return str(said.get("maxmemory_policy", ""))
 
 
+def least_replicas(client: Client) -> int | None:
+    """Return how many replicas a write needs (`min-replicas-to-write`); None when not told."""
+    try:
+        said: Any = client.config_get("min-replicas-to-write")
+    except RedisError:
+        return None
+    return int(said["min-replicas-to-write"]) if said else None
+
+
 def server_time(client: Client) -> tuple[float, float, float]:
     """Read Redis' clock: its Unix time, and ours just before and after."""
     client.ping()  # the connection's own time is not to be measured

@@ -47,7 +47,8 @@ class Examiner:
         usable = schema in ("current", "newer")
         notes = []
         if redis != "ok":
-            notes.append(redis_note(self._appender.durability, spools=usable))
+            why = self._writer.redis.trouble
+            notes.append(redis_note(self._appender.durability, why, spools=usable))
         if self._appender.durability == "unverified":
             notes.append("Redis does not let us read its configuration: durability is unverified.")
         lack = migrating.lack(schema)
@@ -85,7 +86,7 @@ class Examiner:
             return "away"
 
 
-def redis_note(durability: str, *, spools: bool) -> str:
+def redis_note(durability: str, why: str, *, spools: bool) -> str:
     """Say what is wrong with Redis, and what happens meanwhile."""
     meanwhile = "deliveries go to the SQL spool" if spools else "deliveries are answered 503"
     if durability == "too weak":
@@ -93,4 +94,5 @@ def redis_note(durability: str, *, spools: bool) -> str:
             "Redis is not as durable as AMILI_ACK_DURABILITY=disk asks for (appendonly yes, "
             f"appendfsync always, maxmemory-policy noeviction): {meanwhile}."
         )
-    return f"Redis cannot be written: {meanwhile}."
+    cause = f" ({why})" if why else ""
+    return f"Redis cannot be written{cause}: {meanwhile}."

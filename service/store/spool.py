@@ -29,6 +29,11 @@ def add(tx: Tx, deliveries: Sequence[Delivery]) -> None:
     )
 
 
+def probe(tx: Tx) -> None:
+    """Write what changes nothing: raises as `add` would where the table cannot be written."""
+    tx.execute(spool.delete().where(spool.c.seq < 0))
+
+
 def take(tx: Tx, limit: int) -> list[tuple[int, Delivery]]:
     """Return the oldest (row, delivery); on PostgreSQL locked, so that two drains share them."""
     asked = select(spool).order_by(spool.c.seq).limit(limit)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from service.errors import AmiliEventsError
-from service.redis import RedisError
+from service.redis import RedisError, explained
 
 T = TypeVar("T")
 Result = Literal["ok", "warning", "failed", "skipped"]
@@ -36,7 +36,9 @@ async def bounded(name: str, work: Awaitable[Check], do: str, seconds: float = S
         return Check(name, "failed", f"No answer within {seconds:.0f} s.", do)
     except AmiliEventsError as exc:
         return Check(name, "failed", sentence(str(exc)), do)
-    except (RedisError, OSError) as exc:
+    except RedisError as exc:
+        return Check(name, "failed", f"No answer: {explained(exc)}.", do)
+    except OSError as exc:
         return Check(name, "failed", f"It did not answer: {type(exc).__name__}.", do)
     except Exception as exc:
         return Check(name, "failed", f"The check itself failed: {type(exc).__name__}.", do)

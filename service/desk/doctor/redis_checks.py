@@ -7,11 +7,13 @@ import asyncio
 from service.desk.doctor import clocks
 from service.desk.doctor.findings import Check, bounded, in_thread, skipped
 from service.inbox import examining
-from service.redis import Client, connect
+from service.redis import Client, connect, described, has_sentinels
 from service.settings import Settings
 
 NAMES = ["Redis durability", "Redis eviction", "clock of Redis"]
 DO = "Start Redis, or correct AMILI_REDIS_URL; until then deliveries go to the SQL spool."
+REPLICAS = "replicas of Redis"
+BOUND = "Set `min-replicas-to-write 1` and `min-replicas-max-lag 2` on each server."
 DURABLE = "Set `appendonly yes` and `appendfsync always` there, or AMILI_ACK_DURABILITY=memory."
 
 
@@ -22,12 +24,14 @@ async def check_redis(settings: Settings) -> list[Check]:
         return [first, *skipped(NAMES, "Redis does not answer.")]
     client = connect(settings.redis_url)
     try:
-        others = await asyncio.gather(
+        asked = [
             bounded(NAMES[0], durability(settings), DURABLE),
             bounded(NAMES[1], in_thread(lambda: eviction(client)), DO),
             bounded(NAMES[2], in_thread(lambda: clock(client)), DO),
-        )
-        return [first, *others]
+        ]
+        if has_sentinels(settings.redis_url):
+            asked.append(bounded(REPLICAS, in_thread(lambda: replicas(client)), BOUND))
+        return [first, *await asyncio.gather(*asked)]
     finally:
         client.close()
 
@@ -39,7 +43,8 @@ async def reachable(settings: Settings) -> Check:
         await in_thread(client.ping)
     finally:
         client.close()
-    return Check("Redis", "ok", "It answers.")
+    how = described(settings.redis_url)
+    return Check("Redis", "ok", f"It answers: {how}." if how else "It answers.")
 
 
 async def durability(settings: Settings) -> Check:
@@ -64,6 +69,17 @@ def eviction(client: Client) -> Check:
         return Check(NAMES[1], "warning", "Redis does not tell its maxmemory-policy.", "")
     said = f"maxmemory-policy is {policy}: a full Redis would throw deliveries or bells away."
     return Check(NAMES[1], "failed", said, "Set `maxmemory-policy noeviction` there.")
+
+
+def replicas(client: Client) -> Check:
+    """A master that no replica follows takes no deliveries: a fail-over would lose them."""
+    least = examining.least_replicas(client)
+    if least:
+        return Check(REPLICAS, "ok", f"A write needs {least}: min-replicas-to-write.")
+    if least is None:
+        return Check(REPLICAS, "warning", "Redis does not tell its min-replicas-to-write.", BOUND)
+    said = "min-replicas-to-write is 0: what no replica has yet is lost in a fail-over."
+    return Check(REPLICAS, "warning", said, BOUND)
 
 
 def clock(client: Client) -> Check:

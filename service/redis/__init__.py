@@ -2,7 +2,8 @@
 
 redis-py's defaults do not fit: its asyncio pool raises past 100 connections and
 its ten retries hang a caller for seconds when Redis is away. Here a call fails
-fast and the caller decides.
+fast and the caller decides. What a URL may look like stands in `urls`, who follows a
+fail-over in `pools`, what an error means for an operator in `explaining`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,20 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from service.errors import ConfigError
+from service.redis.explaining import explained
+from service.redis.pools import ASYNC, DEMOTED, SYNC, make
+from service.redis.urls import described, has_sentinels
+
+__all__ = [
+    "DEMOTED",
+    "Client",
+    "RedisError",
+    "connect",
+    "connect_async",
+    "described",
+    "explained",
+    "has_sentinels",
+]
 
 #: What every room may meet and need not import redis-py for.
 RedisError = redis.RedisError
@@ -30,9 +44,10 @@ def connect(url: str, *, answer_seconds: float | None = ANSWER_SECONDS) -> redis
     """Make a client for threads and worker processes; it connects on first use.
 
     `answer_seconds` None waits for ever: RQ's blocking pop sets its own bound.
+    Raises ConfigError for what is no URL of Redis.
     """
-    pool = checked(
-        redis.BlockingConnectionPool,
+    pool = make(
+        SYNC,
         url,
         max_connections=16,
         timeout=5,
@@ -51,9 +66,12 @@ def connect_async(
     answer_seconds: float = ANSWER_SECONDS,
     connections: int = 16,
 ) -> redis.asyncio.Redis:
-    """Make a client for the event loop; `on_connect` runs on each new connection, before use."""
-    pool = checked(
-        redis.asyncio.BlockingConnectionPool,
+    """Make a client for the event loop; `on_connect` runs on each new connection, before use.
+
+    Raises ConfigError for what is no URL of Redis.
+    """
+    pool = make(
+        ASYNC,
         url,
         max_connections=connections,
         timeout=5,
@@ -63,21 +81,3 @@ def connect_async(
         retry=AsyncRetry(NoBackoff(), 0),
     )
     return redis.asyncio.Redis.from_pool(pool)
-
-
-def checked(kind: Any, url: str, **options: Any) -> Any:
-    """Build a pool and look at what the URL asks for, without opening anything.
-
-    Raises ConfigError; it does not repeat the URL, which may hold a password.
-    """
-    if not url.startswith("unix:"):
-        options["socket_keepalive"] = True
-    try:
-        pool = kind.from_url(url, **options)
-        pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError):
-        raise ConfigError(
-            "AMILI_REDIS_URL: not a Redis URL; it looks like redis://host:6379/0, "
-            "rediss://… with TLS or unix:///path, and has no unknown options"
-        ) from None
-    return pool
