@@ -13,7 +13,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    WithJsonSchema,
+    model_validator,
+)
 
 from service.amili.record import Record, Resource, Text
 from service.amili.texts import MAX_TEXT, encode, keepable, storable
@@ -90,13 +97,27 @@ def _currency(value: str) -> str:
     return value
 
 
-Amount = Annotated[Decimal, BeforeValidator(_amount), AfterValidator(_bounded)]
+#: What JSON Schema can say of these stands in the API's own description.
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_amount),
+    AfterValidator(_bounded),
+    WithJsonSchema({"type": "number"}),
+]
 #: What things are found again by: ids, numbers, types.
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[
+    str,
+    AfterValidator(_name),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_TEXT}),
+]
 Words = Annotated[str, AfterValidator(_words)]
-Day = Annotated[str, AfterValidator(_day)]
+Day = Annotated[str, AfterValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 DayOrTime = Annotated[str, AfterValidator(_day_or_time)]
-Currency = Annotated[str, AfterValidator(_currency)]
+Currency = Annotated[
+    str,
+    AfterValidator(_currency),
+    WithJsonSchema({"type": "string", "pattern": f"^{_CURRENCY.pattern}$"}),
+]
 
 
 # --- records ----------------------------------------------------------------

@@ -15,12 +15,14 @@ from service.domain.submissions import SubmissionKind
 from service.errors import SubmissionRefused
 from service.submitting.knowing import KnownInvoices, Unknown
 from service.submitting.options import Options
-from service.submitting.problems import Problem, Problems, Severity
+from service.submitting.problems import Problem, Problems, Severity, refuse
 from service.submitting.reading import BODY, Progress, Source, opened, settled
 from service.submitting.records import Flaw, Record, problem_of
 from service.submitting.rules import Rules, broken_rules, text
 from service.submitting.shapes import Whole, whole
 
+#: What has more is another thing than what it is called: the rest is not looked at.
+MOST_ERRORS = 10_000
 #: Of a name; some 150 bytes of memory for each item.
 HASH_BYTES = 8
 #: Sums of the largest amounts are exact.
@@ -113,6 +115,8 @@ class Examination:
         for record in source:
             self._look(record)
             self._count += record.value is not None
+            if self._problems.count(Severity.ERROR) > MOST_ERRORS:
+                raise refuse(record.line, 0, f"more than {MOST_ERRORS} errors: see to these first")
         self._known.ask(self._problems)
         self._digest = source.digest()
         if not self._count and not self._problems.count(Severity.ERROR):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,6 +19,17 @@ from service.web.problems import BadRequest, Unfit
 Endpoint = Callable[[Request], Awaitable[Response]]
 M = TypeVar("M", bound=BaseModel)
 LARGEST_BODY = 64 * 1024
+#: Regular expressions of ECMA 262 for texts that databases can compare: printable, or empty;
+#: and with something to be seen.
+PRINTABLE = r"^(?:[^\p{C}\p{Z}]| )*$"
+SEEN = r"^ *[^\p{C}\p{Z}](?:[^\p{C}\p{Z}]| )*$"
+WORD: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": SEEN}
+#: A header has no spaces at its ends, and no other characters than those of Latin-1.
+KEY: dict[str, Any] = WORD | {
+    "pattern": "^[!-~\u00a1-\u00ac\u00ae-\u00ff](?:[ -~\u00a1-\u00ac\u00ae-\u00ff]*"
+    "[!-~\u00a1-\u00ac\u00ae-\u00ff])?$"
+}
+Word = Annotated[str, AfterValidator(word), WithJsonSchema(WORD)]
 FLAGS: Mapping[str, bool] = {"1": True, "true": True, "0": False, "false": False}
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.desk import shapes
-from service.desk.writing import NewHold, prose, word
-from service.web.api.asked import body_of, flag, key_of, listed, showing
+from service.desk.writing import LONGEST_COMMENT, NewHold, prose
+from service.web.api.asked import Word, body_of, flag, key_of, listed, showing
 from service.web.api.desks import Desk
 
 
@@ -25,14 +25,24 @@ def in_utc(value: datetime) -> datetime:
         raise ValueError("must lie between the years 1 and 9999 in UTC") from None
 
 
+#: Lines of printable characters.
+Comment = Annotated[
+    str,
+    AfterValidator(prose),
+    WithJsonSchema(
+        {"type": "string", "maxLength": LONGEST_COMMENT, "pattern": r"^(?:[^\p{C}\p{Z}]|[ \n\t])*$"}
+    ),
+]
+
+
 class HoldRequest(BaseModel):
     """The body of `POST /cases/{caseId}/holds` and `/pause`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, AfterValidator(word)]
+    reason: Word
     until: Annotated[AwareDatetime, Field(strict=True), AfterValidator(in_utc)] | None = None
-    comment: Annotated[str, AfterValidator(prose)] | None = None
+    comment: Comment | None = None
 
 
 def routes(desk: Desk) -> list[Route]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,14 +16,22 @@ from starlette.routing import Route
 from service.desk.spans import moment_ago
 from service.desk.writing import word
 from service.domain.deliveries import Which
-from service.web.api.asked import body_of, key_of, numbered, showing
+from service.web.api.asked import Word, body_of, key_of, numbered, showing
 from service.web.api.desks import Desk
 from service.web.problems import BadRequest
 
 #: What a list is asked by.
 FILTERS = ("state", "type", "error", "since")
 
-Word = Annotated[str, AfterValidator(word)]
+
+#: What `since` takes, in JSON Schema.
+SINCE: dict[str, Any] = {
+    "description": "A moment, or how long ago: 45m, 12h, 14d.",
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "pattern": "^(?:[0-9]{1,5}d|[0-9]{1,6}[mh])$"},
+    ],
+}
 
 
 def ago(value: str) -> datetime:
@@ -39,7 +47,7 @@ class ReplayRequest(BaseModel):
     state: Literal["dead"] = "dead"
     type: Word | None = None
     error: Word | None = None
-    since: Word | None = None
+    since: Annotated[Word, WithJsonSchema(SINCE)] | None = None
     #: The `next` of the answer before.
     after: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] = "0"
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from service.web.api import (
     actions,
@@ -16,6 +20,7 @@ from service.web.api import (
     records,
     submissions,
 )
+from service.web.api.describing import PREFIX, document
 from service.web.api.desks import Desk
 from service.web.api.tokens import Guard
 
@@ -35,12 +40,40 @@ RESOURCES: tuple[Callable[[Desk], Sequence[Route]], ...] = (
 def mount(desk: Desk, tokens: Sequence[str]) -> Mount:
     """Mount the whole API; nobody enters without a token."""
     guard = Guard(tokens)
-    routes: list[BaseRoute] = [route for make in RESOURCES for route in make(desk)]
-    return Mount("/api/v1", routes=[guarded(route, guard) for route in routes])
+    routes = [route for make in RESOURCES for route in make(desk)]
+    routes.append(describing(routes))
+    resources = [guarded(route, guard) for route in routes]
+    for each in resources:
+        each.siblings = resources
+    return Mount(PREFIX, routes=resources)
 
 
-def guarded(route: BaseRoute, guard: Guard) -> BaseRoute:
+def describing(routes: Sequence[Route]) -> Route:
+    """Make the route of the document that describes these routes, and itself."""
+
+    async def describe(request: Request) -> Response:
+        return JSONResponse(described)
+
+    itself = Route("/openapi.json", describe)
+    described = document([*routes, itself])
+    return itself
+
+
+class Resource(Route):
+    """A route that refuses a method by naming all of its path, those of other routes too."""
+
+    siblings: Sequence[Route] = ()
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse its method."""
+        if scope["method"] in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        there = [each for each in self.siblings if each.matches(scope)[0] is not Match.NONE]
+        allowed = {method for each in there for method in each.methods or ()}
+        raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+
+
+def guarded(route: Route, guard: Guard) -> Resource:
     """Put the guard before one endpoint."""
-    if not isinstance(route, Route):
-        raise TypeError("an endpoint of the API is a Route")
-    return Route(route.path, guard.before(route.endpoint), methods=sorted(route.methods or ()))
+    return Resource(route.path, guard.before(route.endpoint), methods=sorted(route.methods or ()))

@@ -6,9 +6,8 @@ The answer is 202 with the action of the ledger: workers make the call, and read
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool
+from pydantic import BaseModel, ConfigDict, StrictBool
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,9 +15,8 @@ from starlette.routing import Route
 
 from service.desk import shapes
 from service.desk.asking import NewRequest
-from service.desk.writing import word
 from service.domain.actions import ActionKind
-from service.web.api.asked import Endpoint, body_of, key_of
+from service.web.api.asked import Endpoint, Word, body_of, key_of
 from service.web.api.desks import Desk
 from service.web.problems import Unfit
 
@@ -41,7 +39,7 @@ class AnswerRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, AfterValidator(word)] | None = None
+    reason: Word | None = None
 
 
 class WithdrawRequest(BaseModel):
@@ -49,7 +47,7 @@ class WithdrawRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, AfterValidator(word)]
+    reason: Word
     confirm: StrictBool = False
 
 
