@@ -6,6 +6,7 @@ keys say of its body. It is a new attempt: it begins at the first try.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import structlog
@@ -51,19 +52,22 @@ class DeadLetters:
 
         Returns `{"replayed", "skipped", "next"}`: what is skipped has still nothing to be done
         for, or cannot be read; `next` is the `after` of the rest, null when all were dealt
-        with. The same `key` again replays nothing.
+        with. The same `key` again replays nothing; for another type, error or `after` it is
+        another request. `since` may be a span, which means another moment each time it is asked.
         """
 
         def work(tx: Tx) -> Shape:
-            found = dead_letters.take(tx, which, after=after, until=until, limit=limit)
+            found, is_cut = dead_letters.take(tx, which, after=after, until=until, limit=limit)
             read = [(seq, receive(delivery, self._ours)) for seq, delivery in found]
             again = [each for each in read if each[1].state is EventState.RECEIVED]
             replayed = dead_letters.revive(tx, again) if again else 0
-            following = str(found[-1][0]) if len(found) == limit else None
+            following = str(found[-1][0]) if found and is_cut else None
             return {"replayed": replayed, "skipped": len(found) - replayed, "next": following}
 
+        target = json.dumps([which.type, which.error, after])
+
         def run(tx: Tx) -> Shape:
-            done: Shape = once(tx, named("replay-dead", "", key), lambda: work(tx))
+            done: Shape = once(tx, named("replay-dead", target, key), lambda: work(tx))
             return done
 
         told = self._database.run(run)

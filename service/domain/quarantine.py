@@ -15,6 +15,10 @@ UNPROVEN = frozenset(
     {"no_header", "ambiguous", "undecodable", "no_secret_matched", "too_old", "in_future"}
 )
 
+#: Reasons that only a proven delivery can have among these: its age is looked at last.
+STALE = frozenset({"too_old", "in_future"})
+FORGEABLE = UNPROVEN - STALE
+
 
 @dataclass(frozen=True, slots=True)
 class Caps:
@@ -65,21 +69,28 @@ def victims(held: Iterable[Held], caps: Caps) -> list[int]:
     """Choose the entries that go, given the oldest first, so that the rest keeps to the caps.
 
     The oldest of whoever has the most goes: a flood of one source, or of one reason, drives
-    out itself and not what others sent.
+    out itself and not what others sent. What a signature proved to be Amili's goes only when
+    nothing else is left: no number of strangers drives it out.
     """
     groups: dict[tuple[str, str], deque[Held]] = defaultdict(deque)
     for each in held:
         groups[each.source, each.reason].append(each)
     weights = {key: sum(each.size for each in group) for key, group in groups.items()}
     count, size = sum(map(len, groups.values())), sum(weights.values())
+    # A dict, for its order: of equals the one with the oldest entry gives way.
+    anybodys = {key: None for key in groups if key[1] in FORGEABLE}
     gone = []
     while count > caps.entries or size > caps.bytes:
+        among = anybodys or groups
         if count > caps.entries:
-            key = max(groups, key=lambda key: len(groups[key]))
+            key = max(among, key=lambda key: len(groups[key]))
         else:
-            key = max(groups, key=lambda key: weights[key])
+            key = max(among, key=lambda key: weights[key])
         one = groups[key].popleft()
         gone.append(one.seq)
         count, size = count - 1, size - one.size
         weights[key] -= one.size
+        if not groups[key]:
+            anybodys.pop(key, None)
+            del groups[key], weights[key]
     return gone

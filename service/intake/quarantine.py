@@ -18,7 +18,7 @@ from functools import partial
 
 import structlog
 
-from service.domain.quarantine import Caps, Headers, Refused, pack
+from service.domain.quarantine import FORGEABLE, Caps, Headers, Refused, pack
 from service.errors import StoreError
 from service.intake.limiting import RefusalLimit
 from service.sealing import Sealer
@@ -28,6 +28,7 @@ from service.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
+#: Of what anybody may send; what is proven to be Amili's may wait up to twice as much.
 MOST_WAITING = 256
 MOST_WAITING_BYTES = 8 * 1024 * 1024
 GROUP = 32
@@ -45,7 +46,7 @@ CLOSE_SECONDS = 2.0
 class Waiting:
     """One that is to be kept."""
 
-    headers: Headers
+    headers: Headers = field(repr=False)
     body: bytes = field(repr=False)
     reason: str
     source: str
@@ -72,7 +73,10 @@ class Quarantine:
 
     def keep(self, headers: Headers, body: bytes, reason: str, source: str) -> None:
         """Have one kept, or drop it: at once, whatever the database does."""
-        if self._limit.exceeded(network_of(source)):
+        # What is proven is counted, and may wait, for itself: strangers behind the same proxy, or
+        # many of them, do not use up its place.
+        share = 1 if reason in FORGEABLE else 2
+        if self._limit.exceeded(f"{share} {network_of(source)}"):
             self._drop("rate")
             return
         if len(body) > self._caps.bytes:
@@ -80,7 +84,8 @@ class Quarantine:
             return
         one = Waiting(headers, body, reason, source, datetime.now(UTC))
         with self._changed:
-            if len(self._queue) >= MOST_WAITING or self._bytes + len(body) > MOST_WAITING_BYTES:
+            waiting, size = len(self._queue), self._bytes + len(body)
+            if waiting >= share * MOST_WAITING or size > share * MOST_WAITING_BYTES:
                 self._drop("full")
                 return
             self._queue.append(one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from sqlalchemy import func, select
 
@@ -11,6 +12,9 @@ from service.domain.deliveries import Delivery, EventState, NewEvent, Which
 from service.store import events as inbox
 from service.store.database import Tx, spoils_all
 from service.store.schema import events
+
+#: Of bodies that are read at once: many large ones must not fill the memory of a door.
+MOST_BYTES = 16 * 1024 * 1024
 
 
 def count(tx: Tx, which: Which) -> tuple[int, int]:
@@ -22,13 +26,27 @@ def count(tx: Tx, which: Which) -> tuple[int, int]:
 
 def take(
     tx: Tx, which: Which, *, after: int, until: int | None, limit: int
-) -> list[tuple[int, Delivery]]:
-    """Return (seq, delivery) of dead letters, the oldest first, beyond `after`."""
-    asked = select(events).where(*inbox.meant(dead(which)), events.c.seq > after)
+) -> tuple[list[tuple[int, Delivery]], bool]:
+    """Return (seq, delivery) of dead letters, the oldest first, beyond `after`.
+
+    At most `limit`, and no more than `MOST_BYTES` of bodies beyond the first one; also
+    whether that cut some off.
+    """
+    asked = select(events.c.seq, func.length(events.c.body))
+    asked = asked.where(*inbox.meant(dead(which)), events.c.seq > after)
     if until is not None:
         asked = asked.where(events.c.seq <= until)
-    rows = tx.execute(asked.order_by(events.c.seq).limit(limit))
-    return [(row.seq, inbox.delivered(row)) for row in rows]
+    sizes = tx.execute(asked.order_by(events.c.seq).limit(limit)).all()
+    sums = accumulate(size for _, size in sizes)
+    seqs = [seq for (seq, size), summed in zip(sizes, sums, strict=True) if fits(size, summed)]
+    chosen = select(events).where(events.c.seq.in_(seqs)).order_by(events.c.seq)
+    found = [(row.seq, inbox.delivered(row)) for row in tx.execute(chosen)]
+    return found, len(seqs) == limit or len(seqs) < len(sizes)
+
+
+def fits(size: int, summed: int) -> bool:
+    """Say whether a body may come along: the first may always."""
+    return summed <= MOST_BYTES or summed == size
 
 
 def dead(which: Which) -> Which:

@@ -345,9 +345,10 @@ def delivered(row: Row[Any]) -> Delivery:
 
 def revive(tx: Tx, again: Sequence[tuple[int, NewEvent]]) -> None:
     """Make events wait again as they were read just now, and their entities due at once."""
+    # Entities are locked first, as by an apply, which settles their events after that.
+    entities.revive(tx, wants([event for _, event in again]))
     for seq, event in again:
         row = event_row(event, is_variant=False)
         kept = ("digest", "body", "received_at", "idempotency_key", "request_id", "is_variant")
         changed = {name: value for name, value in row.items() if name not in kept}
         tx.execute(update(events).where(events.c.seq == seq).values(changed))
-    entities.revive(tx, wants([event for _, event in again]))

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,20 @@ class TestKept:
             found = listed(door)
         assert [each["reason"] for each in found] == ["no_secret_matched"] * 3 + ["malformed"]
 
+    def test_no_flood_drives_out_what_is_proven(self, settings: Settings) -> None:
+        """Much that is Amili's and could not be read stays, however little a stranger has there."""
+        small = but(settings, quarantine_entries=6)
+        proven = [b"{%d" % number for number in range(5)]
+        with DoorThread(small) as door:
+            for body in proven:
+                assert door.deliver(body, **signed(body)).status == 400
+            entries(door, 5)
+            for number in range(8):
+                door.deliver(event(), **signed(b"other"))
+                eventually(lambda n=number: door.counted("amili_quarantined_total") == n + 6)  # type: ignore[misc]
+            found = listed(door)
+        assert [each["reason"] for each in found] == ["no_secret_matched"] + ["malformed"] * 5
+
     def test_cap_of_bytes(self, settings: Settings) -> None:
         """What is larger than the whole quarantine may be is dropped, and counted."""
         small = but(settings, quarantine_megabytes=1, max_body_bytes=3 * 1024 * 1024)
@@ -204,6 +219,20 @@ class TestReplayed:
         drained(settings)
         (row,) = rows(settings)
         assert (row.event_id, row.state, row.attempts) == ("event-1", "received", 0)
+
+    def test_many_operators_at_once(self, settings: Settings) -> None:
+        """Six replays of one entry under one key leave one event and no entry."""
+        refused_with(settings, event(id="event-1"))
+        fixed = Settings(**{**settings.model_dump(), "webhook_secrets": "former"})
+        with DoorThread(fixed) as door:
+            (entry,) = entries(door, 1)
+            with ThreadPoolExecutor(6) as pool:
+                replies = [*pool.map(lambda _: replay(door, entry, key="k"), range(6))]
+            assert {reply.status for reply in replies} == {202}
+            assert {reply.json["eventId"] for reply in replies} == {"event-1"}
+            assert listed(door) == []
+        drained(settings)
+        assert [row.event_id for row in rows(settings)] == ["event-1"]
 
     def test_still_refused(self, settings: Settings) -> None:
         """Without a fix it stays, with the reason, is kept no second time and uses no key."""
@@ -364,6 +393,25 @@ class TestFlood:
         assert len({one.source for one in kept}) == 2
         assert not any("192.0" in one.source or "2001" in one.source for one in kept)
         assert counts(metrics) == {"rate": 95}
+        database.close()
+
+    def test_strangers_leave_room_for_what_is_proven(self, tmp_path: Path) -> None:
+        """A flood through the proxy that Amili comes through drops none of Amili's own."""
+        database, metrics = Blocked(tmp_path), Metrics()
+        keeper = Quarantine(database, SEALER, metrics, Caps(10**6, 10**9), MOST_WAITING + 50)
+        keeper.keep(HEADERS, b"first", "no_header", "192.0.2.1")
+        assert database.entered.wait(30)
+        for number in range(1000):
+            keeper.keep(HEADERS, b"%d" % number, "no_secret_matched", "192.0.2.1")
+        for number in range(MOST_WAITING):
+            keeper.keep(HEADERS, b"{%d" % number, "malformed", "192.0.2.1")
+        keeper.keep(HEADERS, b"late", "malformed", "192.0.2.2")
+        database.let_go.set()
+        keeper.close()
+        kept = [one.reason for group in database.groups for one in group]
+        assert kept.count("malformed") == MOST_WAITING
+        assert kept.count("no_secret_matched") == MOST_WAITING
+        assert counts(metrics) == {"rate": 1000 - (MOST_WAITING + 49), "full": 49 + 1}
         database.close()
 
     def test_a_database_that_is_away(self, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class TestApi:
         assert (reply.status, reply.json) == (202, {"replayed": 1, "skipped": 0, "next": None})
         assert states(desk.settings) == "drdddr"
         die(desk, 1, error="again")
-        again = desk.door.post("/events/replay", {"type": "CASE_CREATED"}, key="k")
+        again = desk.door.post("/events/replay", wish, key="k")
         assert again.json == reply.json
         assert states(desk.settings) == "dddddr"
 

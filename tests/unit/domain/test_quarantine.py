@@ -48,3 +48,22 @@ def test_who_sends_most_makes_room(held: list[Held], entries: int) -> None:
     share = entries // max(1, len(counts))
     losers = {(each.source, each.reason) for each in held if each.seq in gone}
     assert all(counts[loser] > share for loser in losers)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcde"), st.booleans(), st.integers(1, 50)), max_size=40),
+    st.integers(0, 30),
+    st.integers(0, 600),
+)
+def test_what_is_proven_goes_last(
+    found: list[tuple[str, bool, int]], entries: int, size: int
+) -> None:
+    """However many strangers send however much, nothing proven goes while theirs is there."""
+    held = [
+        Held(n, source, "too_old" if is_proven else "no_secret_matched", each)
+        for n, (source, is_proven, each) in enumerate(found)
+    ]
+    gone = victims(held, Caps(entries, size))
+    lost = any(each.seq in gone and each.reason == "too_old" for each in held)
+    left = any(each.seq not in gone and each.reason != "too_old" for each in held)
+    assert not (lost and left)
