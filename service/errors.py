@@ -20,6 +20,7 @@
     │   │   ├── NotFound  ├── Conflict  └── Invalid
     │   └── ContractBroken          an answer that our models cannot read
     ├── NotYet                      retryable: the event came before the fact it builds on
+    │   └── NotShown                Amili lists no such record (yet)
     ├── WorkerDied                  whoever worked on it is gone, again and again
     ├── SubmissionRefused           a file or body is not fit to be sent: carries its problems
     │   └── SubmissionChanged       it is not what was examined
@@ -206,6 +207,10 @@ class NotYet(AmiliEventsError):
     """The fact that this event builds on is not visible yet."""
 
     retryable = True
+
+
+class NotShown(NotYet):
+    """Amili does not show this yet."""
 
 
 class WorkerDied(AmiliEventsError):

@@ -94,7 +94,7 @@ def apply_in(tx: Tx, parts: Parts, results: Sequence[Result]) -> Outcome:
                 work, error = Work(tx, parts), exc
                 log_unexpected(result.claim, exc)
         if error is not None:
-            fail(work, result.claim, error)
+            fail(work, result, error)
         outcome.add(work.outcome)
     # Rows of other entities are raised last and in order, so that two workers never
     # wait for each other in a circle for long.
@@ -277,9 +277,12 @@ def named_by(tx: Tx, asking: Asking) -> dict[BatchItem, Invoice]:
 # --- failures -----------------------------------------------------------------
 
 
-def fail(work: Work, claim: Claim, error: Exception) -> None:
+def fail(work: Work, result: Result, error: Exception) -> None:
     """Give the entity back: later, or to an operator once its attempts are used up."""
-    tx, parts = work.tx, work.parts
+    tx, parts, claim = work.tx, work.parts, result.claim
+    if backoff.may_lag(error, claim, result.read, parts.rules.read_lag):
+        wait_until_shown(work, claim, error)
+        return
     rows = [cause.row for cause in claim.events]
     counts = backoff.counts(error)
     spent = counts and claim.attempts + 1 >= parts.settings.max_attempts
@@ -300,6 +303,21 @@ def fail(work: Work, claim: Claim, error: Exception) -> None:
         reason=words,
         attempt=claim.attempts + (1 if counts else 0),
         outcome="given_up" if spent else "waiting",
+    )
+
+
+def wait_until_shown(work: Work, claim: Claim, error: Exception) -> None:
+    """Look again soon for what was announced just now; that it is not shown is no attempt."""
+    tx, words = work.tx, backoff.told(error)
+    events.postpone(tx, [cause.row for cause in claim.events], words, counts=False, dead=False)
+    until = tx.now + backoff.soon(tx.now - (claim.told_at or tx.now), work.parts.chance)
+    entities.wait(tx, claim, until=until, error=words)
+    log.info(
+        "look_failed",
+        entity=str(claim.key),
+        reason=words,
+        attempt=claim.attempts,
+        outcome="not_shown_yet",
     )
 
 

@@ -7,7 +7,7 @@ transactions of at most `TOGETHER` entities, so that one slow answer delays only
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,13 +25,19 @@ from workers.parts import Parts
 TOGETHER = 100
 #: Seconds that what is there waits for company.
 GATHER_SECONDS = 0.02
+#: After this the next suspects wait until everybody else was looked at.
+SUSPECTS_SECONDS = 2.0
 
 
 async def look(parts: Parts, client: AmiliClient, limit: int = 200) -> int:
-    """Look at up to `limit` due entities, then at one suspect, alone; return how many."""
-    together = await look_at(parts, client, *await asyncio.to_thread(claim, parts, limit))
-    alone = await asyncio.to_thread(claim, parts, 1, suspects=True)
-    return together + await look_at(parts, client, *alone)
+    """Look at up to `limit` due entities, then at suspects, apart; return how many."""
+    looked = await look_at(parts, client, *await asyncio.to_thread(claim, parts, limit))
+    until = asyncio.get_running_loop().time() + SUSPECTS_SECONDS
+    while suspects := await look_at(parts, client, *await asyncio.to_thread(suspect, parts)):
+        looked += suspects
+        if asyncio.get_running_loop().time() > until:
+            break
+    return looked
 
 
 async def look_at(parts: Parts, client: AmiliClient, claims: tuple[Claim, ...], read: Read) -> int:
@@ -51,12 +57,23 @@ async def look_at(parts: Parts, client: AmiliClient, claims: tuple[Claim, ...], 
     return len(claims)
 
 
-def claim(parts: Parts, limit: int, *, suspects: bool = False) -> tuple[tuple[Claim, ...], Read]:
-    """Claim, commit, and only then take the fetch numbers and the time."""
+def claim(parts: Parts, limit: int) -> tuple[tuple[Claim, ...], Read]:
+    """Claim what is due and under no suspicion."""
+    return taken(parts, lambda tx: entities.claim(tx, parts.holder, limit=limit, lease=parts.lease))
+
+
+def suspect(parts: Parts) -> tuple[tuple[Claim, ...], Read]:
+    """Claim a few suspects, or one; alone at the latest when one attempt is left after it."""
+    alone_from = min(entities.ALONE_FROM, parts.settings.max_attempts - 2)
 
     def take(tx: Tx) -> tuple[Claim, ...]:
-        return entities.claim(tx, parts.holder, limit=limit, lease=parts.lease, suspects=suspects)
+        return entities.claim_suspects(tx, parts.holder, lease=parts.lease, alone_from=alone_from)
 
+    return taken(parts, take)
+
+
+def taken(parts: Parts, take: Callable[[Tx], tuple[Claim, ...]]) -> tuple[tuple[Claim, ...], Read]:
+    """Claim, commit, and only then take the fetch numbers and the time."""
     claims = parts.database.run(take)
     return parts.database.run(lambda tx: (entities.number(tx, claims), Read(0, tx.now)))
 

@@ -6,8 +6,15 @@ It listens on exactly one queue (RQ's pop loses jobs otherwise), runs exactly on
 
 from __future__ import annotations
 
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import structlog
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import TimeoutError as NoAnswer
 from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -15,6 +22,15 @@ from rq.serializers import JSONSerializer
 from service.queue import JOBS, QueueName
 from service.redis import connect
 from workers import jobs
+
+log = structlog.get_logger()
+
+AWAY = (NoConnection, NoAnswer)
+#: How soon a worker that has lost Redis tries again, at most.
+AGAIN_SECONDS = 1.0
+#: RQ waits 15 seconds less for a bell, and 5 less for any answer: so late it notices that a
+#: connection leads nowhere.
+TO_LIVE_SECONDS = 20
 
 
 class Bell(Job):
@@ -28,26 +44,113 @@ class Bell(Job):
 
 
 class BellWorker(Worker):
-    """A forking worker that comes back soon after an outage."""
+    """A forking worker that outlives an outage of Redis, and says so in one line.
 
-    max_connection_wait_time = 2.0
+    RQ's own would leave with a stack trace, and without waiting for its child. What it could not
+    write is of use to RQ only: whatever waits is found by the sweeper, and rung for again.
+    """
+
+    max_connection_wait_time = AGAIN_SECONDS
+    #: Redis did not answer; told once, until it does again.
+    is_away = False
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run a job to its end, also while Redis is away; then it is not marked as done."""
+        with self._outliving("job"):
+            super().execute_job(job, queue)
+
+    def maintain_heartbeats(self, job: Job, execution: Any) -> None:
+        """Say that the job runs: who cannot goes on waiting for its end."""
+        with self._outliving("heartbeat"):
+            super().maintain_heartbeats(job, execution)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Say that this worker is there."""
+        with self._outliving("heartbeat"):
+            super().heartbeat(timeout, pipeline)
+            self.is_away = False
+
+    def set_state(self, state: str, pipeline: Any = None) -> None:
+        """Say what this worker does."""
+        with self._outliving("state"):
+            super().set_state(state, pipeline)
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Look whether an operator has suspended the workers."""
+        with self._outliving("suspension"):
+            super().check_for_suspension(burst)
+
+    def run_maintenance_tasks(self) -> None:
+        """Tidy RQ's registries."""
+        with self._outliving("maintenance"):
+            untyped: Any = super()
+            untyped.run_maintenance_tasks()
+
+    def teardown(self) -> None:
+        """Say good-bye; a worker that cannot is forgotten by its time to live."""
+        with self._outliving("good-bye"):
+            untyped: Any = super()
+            untyped.teardown()
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """Tell the place where a job failed, in one line and without values."""
+        _, error, trace = exc_info
+        last = traceback.extract_tb(trace)[-1]
+        place = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
+        log.error("bell_failed", queue=job.origin, error=type(error).__name__, place=place)
+
+    def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:
+        """Listen for commands again when Redis is back: the thread would end on a time-out."""
+        if not isinstance(exc, AWAY):
+            raise exc
+        time.sleep(AGAIN_SECONDS)
+
+    @contextmanager
+    def _outliving(self, step: str) -> Iterator[None]:
+        try:
+            yield
+        except AWAY as exc:
+            if not self.is_away:
+                queue = self.queue_names()[0]
+                log.warning("redis_away", queue=queue, step=step, error=type(exc).__name__)
+            self.is_away = True
 
 
 def work(queue: QueueName, context: jobs.Context) -> None:
     """Work on one queue until a signal says otherwise."""
     jobs.configure(context)
+    await_redis(queue, context.settings.redis_url)
     client = connect(context.settings.redis_url, answer_seconds=None)
-    worker = BellWorker(
-        [Queue(queue, connection=client, serializer=JSONSerializer, job_class=Bell)],
-        name=context.consumer.replace(":", "-"),
-        connection=client,
-        job_class=Bell,
-        serializer=JSONSerializer,
-        worker_ttl=60,
-        maintenance_interval=60,
-        job_monitoring_interval=5,
-        log_job_description=False,
-    )
-    if len(worker.queues) != 1:
-        raise RuntimeError("one queue for each worker process: RQ loses jobs otherwise")
-    worker.work(logging_level="WARNING", with_scheduler=False)
+    try:
+        worker = BellWorker(
+            [Queue(queue, connection=client, serializer=JSONSerializer, job_class=Bell)],
+            name=context.consumer.replace(":", "-"),
+            connection=client,
+            job_class=Bell,
+            serializer=JSONSerializer,
+            worker_ttl=TO_LIVE_SECONDS,
+            maintenance_interval=60,
+            job_monitoring_interval=5,
+            log_job_description=False,
+        )
+        if len(worker.queues) != 1:
+            raise RuntimeError("one queue for each worker process: RQ loses jobs otherwise")
+        worker.work(logging_level="WARNING", with_scheduler=False)
+    except AWAY as exc:  # in its first steps: the supervisor starts it again
+        log.warning("redis_away", queue=queue, step="start", error=type(exc).__name__)
+
+
+def await_redis(queue: QueueName, url: str) -> None:
+    """Wait until Redis answers: RQ does not begin without it."""
+    client, is_told = connect(url), False
+    while True:
+        try:
+            client.ping()
+        except AWAY as exc:
+            if not is_told:
+                log.warning("redis_away", queue=queue, step="start", error=type(exc).__name__)
+            is_told = True
+            time.sleep(AGAIN_SECONDS)
+            continue
+        client.close()
+        return

@@ -23,10 +23,10 @@ log = structlog.get_logger()
 #: RQ lets a running job end: it stops by itself within 20 seconds.
 GRACE_SECONDS = 60.0
 LOOK_SECONDS = 0.2
-LONGEST_REST_SECONDS = 10.0
+LONGEST_REST_SECONDS = 5.0
 STUCK_SECONDS = 30.0
 #: Who lived this long is taken to have started well.
-HEALTHY_SECONDS = 20.0
+HEALTHY_SECONDS = 10.0
 
 
 @dataclass

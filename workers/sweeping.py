@@ -1,7 +1,7 @@
 """The sweeper: finds again whatever a crash, a lost bell or an outage left behind.
 
-One at a time, by a lease in SQL; every step is a few rows, and every step is safe to
-repeat. It does no work itself: it corrects rows and rings.
+One at a time corrects rows, by a lease in SQL; every step is a few rows, and every step is safe
+to repeat. All look and ring: who holds the lease may be dead until it ends. None does work itself.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 NAME = "sweeper"
 EVERY_SECONDS = 2.0
+#: Three rounds: what only the sweeper finds, calls without a maker, waits no longer for the next.
+LEASE = timedelta(seconds=3 * EVERY_SECONDS)
 FORGET_EVERY = 300
 #: A call that is not final and whose case nobody reads any more for this long is read again.
 FORGOTTEN_AFTER = timedelta(minutes=5)
@@ -43,14 +45,9 @@ class Sweeper:
         """Make one round; False when somebody else holds the lease, or the database is away."""
         parts = self._parts
         try:
-            if not parts.database.run(self._hold):
-                return False
-            compare(parts)
-            parts.database.run(end_holds)
-            parts.database.run(read_back_forgotten)
-            abandoned = self._give_abandoned_to_reads()
-            for kind in abandoned:
-                parts.metrics.actions.labels(kind, "uncertain").inc()
+            is_ours = parts.database.run(self._hold)
+            if is_ours:
+                self._correct()
             with parts.database.read() as tx:
                 work = entities.due_count(tx) + spool.count(tx)
                 calls = ledger.due_count(tx)
@@ -59,8 +56,17 @@ class Sweeper:
             parts.metrics.sweeps.labels("failed").inc()
             return False
         self._ring(work, calls)
-        parts.metrics.sweeps.labels("done").inc()
-        return True
+        if is_ours:
+            parts.metrics.sweeps.labels("done").inc()
+        return is_ours
+
+    def _correct(self) -> None:
+        parts = self._parts
+        compare(parts)
+        parts.database.run(end_holds)
+        parts.database.run(read_back_forgotten)
+        for kind in self._give_abandoned_to_reads():
+            parts.metrics.actions.labels(kind, "uncertain").inc()
 
     def let_go(self) -> None:
         """Give the lease back, so that the next sweeper starts at once."""
@@ -70,7 +76,7 @@ class Sweeper:
             return  # it ends by itself
 
     def _hold(self, tx: Tx) -> bool:
-        return leases.hold(tx, NAME, self._parts.holder, self._parts.lease)
+        return leases.hold(tx, NAME, self._parts.holder, min(LEASE, self._parts.lease))
 
     def _give_abandoned_to_reads(self) -> list[str]:
         with self._parts.database.read() as tx:

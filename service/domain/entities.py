@@ -83,6 +83,8 @@ class Cause:
     row: int
     event_id: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    #: When the event was received, or the nudge written.
+    told_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,11 @@ class Claim:
     def causes(self) -> tuple[Cause, ...]:
         """Every reason for this look."""
         return self.events + self.nudges
+
+    @property
+    def told_at(self) -> datetime | None:
+        """When the first of its reasons came: since then Amili knows of it."""
+        return min((each.told_at for each in self.causes if each.told_at), default=None)
 
 
 @dataclass(frozen=True, slots=True)

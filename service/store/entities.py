@@ -13,18 +13,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, func, not_, or_, select, text, update
+from sqlalchemy import Row, and_, case, func, not_, or_, select, text, update
 from sqlalchemy.sql import ColumnElement, Select
 
-from service.domain.entities import Cause, Claim, EntityKey, Nudge
+from service.domain.entities import Claim, EntityKey, Nudge
+from service.store import causes
 from service.store import events as inbox
 from service.store.database import Tx
 from service.store.dialects import ROWS, insert
-from service.store.schema import entities, events, fetch_numbers, nudges
+from service.store.schema import entities, fetch_numbers, nudges
 
 #: Nudges that tell of a hold, and how long a back-off may keep them waiting.
 HOLD_CAUSES = frozenset({"hold", "release", "expiry", "batch_failed", "reported"})
 HOLD_WAITS_AT_MOST = timedelta(seconds=30)
+#: Suspects that are claimed together, until one of them has so many attempts that it is alone.
+FEW = 16
+ALONE_FROM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +158,33 @@ def due_count(tx: Tx) -> int:
     return int(tx.execute(asked).scalar_one())
 
 
-def claim(
-    tx: Tx, holder: str, *, limit: int, lease: timedelta, suspects: bool = False
-) -> tuple[Claim, ...]:
-    """Lease up to `limit` due entities, but of `suspects` just one.
+def claim(tx: Tx, holder: str, *, limit: int, lease: timedelta) -> tuple[Claim, ...]:
+    """Lease up to `limit` due entities, but no suspects."""
+    return take(tx, holder, lease, tx.execute(pick(tx, not_(is_suspect()), limit)).all())
 
-    A suspect is one whose holder died although it had failed before: it may be what kills.
+
+def claim_suspects(
+    tx: Tx, holder: str, *, lease: timedelta, alone_from: int = ALONE_FROM
+) -> tuple[Claim, ...]:
+    """Lease a few suspects, or one that has `alone_from` attempts or more.
+
+    One by one a large group that was hit twice would wait long for what one of them did at most.
+    """
+    few = pick(tx, and_(is_suspect(), entities.c.attempts < alone_from), FEW)
+    rows = tx.execute(few).all() or tx.execute(pick(tx, is_suspect(), 1)).all()
+    return take(tx, holder, lease, rows)
+
+
+def is_suspect() -> ColumnElement[bool]:
+    """Say whose holder died although it had failed before: it may be what kills.
+
     A first death is not enough, for it is usually a deployment, and hits hundreds at once.
     """
-    suspect = and_(entities.c.holder.is_not(None), entities.c.attempts > 0)
-    chosen = pick(tx, suspect, 1) if suspects else pick(tx, not_(suspect), limit)
-    rows = tx.execute(chosen).all()
+    return and_(entities.c.holder.is_not(None), entities.c.attempts > 0)
+
+
+def take(tx: Tx, holder: str, lease: timedelta, rows: Sequence[Row[Any]]) -> tuple[Claim, ...]:
+    """Lease these rows."""
     if not rows:
         return ()
     names = [row.entity for row in rows]
@@ -194,51 +214,13 @@ def claim(
         )
         for row in rows
     )
-    return with_causes(tx, tuple(claims))
+    return causes.added(tx, tuple(claims))
 
 
 def pick(tx: Tx, which: ColumnElement[bool], limit: int) -> Select[Any]:
     """Select due rows, oldest first, skipping what another session is looking at."""
     asked = select(entities).where(is_due(tx.now), which).order_by(entities.c.due_at).limit(limit)
     return asked if tx.is_sqlite else asked.with_for_update(skip_locked=True)
-
-
-def with_causes(tx: Tx, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
-    """Add the waiting events and nudges, and what the newest payload claims."""
-    names = [str(claim.key) for claim in claims]
-    waiting = tx.execute(
-        select(events.c.entity, events.c.seq, events.c.type, events.c.event_id)
-        .where(events.c.entity.in_(names), events.c.state.in_(inbox.UNFINISHED))
-        .order_by(events.c.seq)
-    )
-    by_event: dict[str, list[Cause]] = {}
-    for row in waiting:
-        cause = Cause(row.type, row.seq, row.event_id)
-        by_event.setdefault(row.entity, []).append(cause)
-    by_nudge: dict[str, list[Cause]] = {}
-    told = tx.execute(select(nudges).where(nudges.c.entity.in_(names)).order_by(nudges.c.nudge))
-    for row in told:
-        cause = Cause(row.cause, row.nudge, detail=json.loads(row.detail))
-        by_nudge.setdefault(row.entity, []).append(cause)
-    newest = newest_claims(tx, names)
-    return tuple(
-        replace(
-            claim,
-            events=tuple(by_event.get(str(claim.key), ())),
-            nudges=tuple(by_nudge.get(str(claim.key), ())),
-            newest=newest.get(str(claim.key)),
-        )
-        for claim in claims
-    )
-
-
-def newest_claims(tx: Tx, names: Sequence[str]) -> dict[str, Any]:
-    """Return what the newest payload of each entity claims."""
-    newest = (
-        select(func.max(events.c.seq)).where(events.c.entity.in_(names)).group_by(events.c.entity)
-    )
-    rows = tx.execute(select(events.c.entity, events.c.hint).where(events.c.seq.in_(newest)))
-    return {row.entity: inbox.load_claims(row.hint) for row in rows}
 
 
 def number(tx: Tx, claims: Sequence[Claim]) -> tuple[Claim, ...]:
@@ -327,6 +309,21 @@ def put_off(tx: Tx, claim: Claim, *, until: datetime, error: str, counts: bool) 
         .values(
             attempts=claim.attempts + (1 if counts else 0),
             failures=claim.failures + 1,
+            not_before=until,
+            holder=None,
+            lease_until=None,
+            error=error,
+        )
+    )
+
+
+def wait(tx: Tx, claim: Claim, *, until: datetime, error: str) -> None:
+    """Give the claim back, due again at `until`: nothing failed, it was too soon."""
+    tx.execute(
+        update(entities)
+        .where(entities.c.entity == str(claim.key))
+        .values(
+            attempts=claim.attempts,
             not_before=until,
             holder=None,
             lease_until=None,

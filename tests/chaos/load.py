@@ -138,7 +138,7 @@ class Load:
         return Item(Webhook.of(envelope("CASE_UPDATED", told, "eventType")), happen)
 
     def _batch(self, n: int, failed: Json | None) -> Item:
-        batch_id, status = f"batch-{n}", "SUCCESS" if failed is None else "FAILED"
+        batch_id, status = f"batch-{self._size.seed}-{n}", "SUCCESS" if failed is None else "FAILED"
         told = {"batchId": batch_id, "organizationId": ORGANIZATION_ID, "status": status}
         result: Json = {"status": status}
         if failed is not None:

@@ -39,7 +39,7 @@ class Verdict:
     #: Acknowledged and not in SQL; acknowledged and not at an end.
     lost: list[str] = field(default_factory=list)
     unsettled: list[str] = field(default_factory=list)
-    #: Causes of the dead, without ids.
+    #: The dead: type, attempts and last error, without ids.
     dead: Counter[str] = field(default_factory=Counter)
     without_cause: list[str] = field(default_factory=list)
     #: Events stored twice, calls that took effect twice, keys of nobody, invoices registered twice.
@@ -118,8 +118,9 @@ class Judge:
             if event.state not in ("settled", "dead"):
                 found.unsettled.append(f"{event.event_id} {event.state} {event.entity}")
             if event.state == "dead":
-                found.dead[str(event.error).partition(" [")[0]] += 1
-                if not event.error:
+                cause = str(event.error).partition(" [")[0]
+                found.dead[f"{event.type} after {event.attempts} attempts: {cause}"] += 1
+                if not (event.error and event.attempts and event.outcome):
                     found.without_cause.append(event.event_id)
 
     def _judge_calls(self, found: Verdict) -> None:

@@ -43,8 +43,12 @@ class Times:
     """Seconds, sorted."""
 
     taken_up: list[float] = field(default_factory=list)
+    #: The same by a stricter clock, which only stands still while a store or a link is away.
+    stricter: list[float] = field(default_factory=list)
+    #: The same, with all that stood in the way meanwhile.
+    in_all: list[float] = field(default_factory=list)
     settled: list[float] = field(default_factory=list)
-    #: What waited longest to be taken up: (seconds, when it was killed, when taken up).
+    #: What waited longest by the stricter clock: (seconds, when it was killed, when taken up).
     slowest: tuple[float, float, float] = (0.0, 0.0, 0.0)
     #: Work that nobody has taken up.
     forgotten: list[str] = field(default_factory=list)
@@ -59,6 +63,7 @@ class Recovery:
         self._held: list[Held] = []
         self._entries: list[tuple[bytes, float]] = []
         self._returns: list[float] = []
+        self._outages: list[tuple[float, float]] = []
         #: Asked in the thread: a frozen database must not keep the mischief from thawing it.
         self._killed: Queue[tuple[float, list[int]]] = Queue()
         self._stop = threading.Event()
@@ -76,7 +81,9 @@ class Recovery:
 
     def away(self, seconds: float) -> None:
         """Note that a store or a link is back in so many seconds."""
-        self._returns.append(time.time() + seconds)
+        now = time.time()
+        self._returns.append(now + seconds)
+        self._outages.append((now, now + seconds))
 
     def note(self, target: str, pids: list[int], *, is_gone: bool) -> None:
         """Note what these processes held when they were killed or frozen, if one can ask."""
@@ -150,7 +157,12 @@ class Recovery:
             starts = [*kills[each.entity], *self._returns]
             waited = since(starts, each.at, each.taken_up_at)
             times.taken_up.append(waited)
-            times.slowest = max(times.slowest, (waited, each.at, each.taken_up_at))
+            in_all = since(kills[each.entity], each.at, each.taken_up_at)
+            times.in_all.append(in_all)
+            began = each.taken_up_at - in_all
+            strict = in_all - overlap(self._outages, began, each.taken_up_at)
+            times.stricter.append(strict)
+            times.slowest = max(times.slowest, (strict, each.at, each.taken_up_at))
             ends = [end for end in settled.get(each.entity, ()) if end > each.at]
             if ends:
                 times.settled.append(since(starts, each.at, min(ends)))
@@ -159,6 +171,8 @@ class Recovery:
             if end is not None and end > at:
                 times.settled.append(since([*self._returns], at, end))
         times.taken_up.sort()
+        times.stricter.sort()
+        times.in_all.sort()
         times.settled.sort()
         return times
 
@@ -166,3 +180,12 @@ class Recovery:
 def since(starts: list[float], kill: float, end: float) -> float:
     """Measure from the last thing that stood in the way."""
     return end - max([kill, *(start for start in starts if kill < start < end)])
+
+
+def overlap(outages: list[tuple[float, float]], begin: float, end: float) -> float:
+    """Add up how much of a span lies in any of these."""
+    total = 0.0
+    for start, stop in sorted(outages):
+        total += max(0.0, min(stop, end) - max(start, begin))
+        begin = max(begin, min(stop, end))
+    return total

@@ -72,8 +72,7 @@ def play(stage: Stage, size: Size, *, kills: int, patience: float, is_long: bool
         every = size.deliveries / size.rate / kills * 0.8
         mischief.run(lambda: load.is_sent, every=every, kills=kills)
         stage.calm()
-        thread.join(patience)
-        assert not thread.is_alive(), f"the senders go on: {load}\n{stage.house.logs()}"
+        stage.until(lambda: not thread.is_alive(), seconds=patience)
         calm = time.monotonic()
         drain(stage, patience)
         drained = time.monotonic() - calm
@@ -118,7 +117,7 @@ def drain(stage: Stage, patience: float) -> None:
             return not in_redis and not in_sql and not count(stage, UNFINISHED)
         return False
 
-    stage.house.until(is_empty, seconds=patience)
+    stage.until(is_empty, seconds=patience)
     client.connection_pool.disconnect()
 
 
@@ -128,17 +127,17 @@ def quiet(stage: Stage, patience: float, *, is_long: bool) -> None:
     What is uncertain may stay so in the short form: a call for five minutes, an invoice for ten.
     """
     try:
-        stage.house.until(lambda: not count(stage, OPEN_LEVELS, OPEN_CHUNKS), seconds=patience)
+        stage.until(lambda: not count(stage, OPEN_LEVELS, OPEN_CHUNKS), seconds=patience)
     except AssertionError as exc:
         raise AssertionError(f"under way: {stage.house.rows(UNDER_WAY)}\n{exc}") from None
     if is_long:
-        stage.house.until(lambda: not count(stage, UNCERTAIN_LEVELS), seconds=UNCERTAIN_SECONDS)
-        stage.house.until(lambda: not count(stage, OPEN_LEVELS), seconds=patience)
+        stage.until(lambda: not count(stage, UNCERTAIN_LEVELS), seconds=UNCERTAIN_SECONDS)
+        stage.until(lambda: not count(stage, OPEN_LEVELS), seconds=patience)
     stage.amili.control.set_webhook(url=None)  # what it still had to tell is told, or never
     time.sleep(TOLD_SECONDS)
     drain(stage, patience)
     held = "SELECT count(*) FROM entities WHERE holder IS NOT NULL"
-    stage.house.until(lambda: not count(stage, held), seconds=patience)
+    stage.until(lambda: not count(stage, held), seconds=patience)
 
 
 def count(stage: Stage, *queries: str) -> int:
@@ -191,6 +190,8 @@ def table(title: str, outcome: Outcome) -> str:
         ("connections reset", outcome.resets),
         ("calls of Amili, with a fault", f"{outcome.calls}, {outcome.spoiled}"),
         ("taken up after a kill, s", spread(times.taken_up)),
+        ("the same, less the outages, s", spread(times.stricter)),
+        ("the same, outages included, s", spread(times.in_all)),
         ("around the slowest", around(outcome)),
         ("settled after a kill, s", spread(times.settled)),
         ("drained after calm, s", f"{outcome.drained_seconds:.1f}"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from service.embedded import EmbeddedRedis
 from service.sandbox.behaviour import Behaviour
 from service.sandbox.harness import SandboxServer
 from tests.chaos.proxy import Link, Proxy
-from tests.e2e.house import CLIENT_ID, CLIENT_SECRET, SECRET, House, Part
+from tests.e2e.house import CLIENT_ID, CLIENT_SECRET, PATIENCE, SECRET, House, Part
 from tests.servers import PostgresServer
 
 RESTART_SECONDS = 30.0
@@ -106,8 +106,16 @@ class Stage:
         for link in self.links.values():
             link.heal()
         self.amili.control.clear_faults()
-        self.revive()
-        self.house.until(self.house.is_ready)
+        self.until(self.house.is_ready)
+
+    def until(self, condition: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
+        """Wait for a condition; who was asked to go a moment ago is started again when it went."""
+
+        def look() -> bool:
+            self.revive()
+            return condition()
+
+        self.house.until(look, seconds=seconds)
 
     # --- who is there -------------------------------------------------------------
 

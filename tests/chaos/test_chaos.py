@@ -12,10 +12,10 @@ from tests.chaos.load import Size
 from tests.chaos.run import Outcome, play, table
 from tests.chaos.stage import Variant, raised
 
-SHORT = Size(deliveries=250, rate=25.0, cases=20, operators=6, submissions=3)
+SHORT = Size(deliveries=120, rate=20.0, cases=12, operators=4, submissions=2)
 LONG = Size(deliveries=10_000, rate=50.0, cases=80, operators=8, submissions=20)
 LEASE = 10.0 if IS_LONG else 3.0
-KILLS = 80 if IS_LONG else 10
+KILLS = 80 if IS_LONG else 6
 PATIENCE = 180.0 if IS_LONG else 90.0
 RECOVERY_SECONDS = 15.0
 
@@ -26,6 +26,7 @@ def judge(outcome: Outcome) -> None:
     assert set(outcome.said.door) <= {200, 202, 503, "no answer"}
     assert not outcome.said.strange
     assert outcome.verdict.effective <= 1
+    assert not outcome.verdict.dead
     assert not outcome.times.forgotten
 
 

@@ -91,9 +91,12 @@ def shim(tmp_path: Path, tool: Callable[[str], str], monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def redis(shim: Shim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedRedis]:
-    """Start a Redis with the library; nobody else has it."""
-    with EmbeddedRedis(tmp_path / "redis") as server:
+def redis(
+    request: pytest.FixtureRequest, shim: Shim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[EmbeddedRedis]:
+    """Start a Redis with the library; nobody else has it. The parameter: is it to be durable."""
+    durable = getattr(request, "param", True)
+    with EmbeddedRedis(tmp_path / "redis", durable=durable) as server:
         monkeypatch.delenv("LD_PRELOAD")
         yield server
 
@@ -135,6 +138,24 @@ def test_no_2xx_before_the_disk_has_it(redis: EmbeddedRedis, shim: Shim, tmp_pat
         shim.mend()
 
 
+@pytest.mark.parametrize("redis", [False], indirect=True)
+def test_this_test_can_fail(redis: EmbeddedRedis, shim: Shim, tmp_path: Path) -> None:
+    """With `everysec` and `memory` a 202 does come sooner than the disk has it, and it shows."""
+    settings = settings_for(redis.url, f"sqlite:///{tmp_path / 'amili.db'}", tmp_path)
+    migrated(settings.sql_url, tmp_path)
+    with door_of(
+        settings.redis_url, settings.sql_url, tmp_path, AMILI_ACK_DURABILITY="memory"
+    ) as door:
+        eventually(lambda: door.ready()[0] == 200)
+        shim.delay(1.5)
+        asked = [each for count in (1, 8, 30) for each in ask(door, count)]
+        eventually(lambda: any(sync.began > asked[0].began for sync in shim.calls()))
+        assert [each.reply.status for each in asked] == [202] * 39
+        assert spooled(settings) == 0
+        assert not all(is_backed(each, shim.calls()) for each in asked)
+        shim.mend()
+
+
 def test_no_2xx_when_the_disk_fails(
     redis: EmbeddedRedis, shim: Shim, own_postgres: PostgresServer, tmp_path: Path
 ) -> None:
@@ -160,7 +181,7 @@ def test_no_2xx_when_the_disk_fails(
         shim.mend()
 
 
-def door_of(redis_url: str, database_url: str, folder: Path) -> DoorProcess:
+def door_of(redis_url: str, database_url: str, folder: Path, **more: str) -> DoorProcess:
     """Make a door of these stores."""
     return DoorProcess(
         folder,
@@ -168,4 +189,5 @@ def door_of(redis_url: str, database_url: str, folder: Path) -> DoorProcess:
         AMILI_DATABASE_URL=database_url,
         AMILI_DATA_DIR=folder / "door",
         AMILI_WEBHOOK_SECRETS=SECRET,
+        **more,
     )

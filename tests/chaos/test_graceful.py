@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from service.embedded import EmbeddedRedis
 from service.sandbox.harness import SandboxServer
 from tests.e2e.conftest import RaiseHouse, on
 from tests.e2e.failing import QUICK, effects, failing
@@ -77,6 +78,43 @@ def test_asked_to_go_in_the_middle_of_the_work(
     assert {name: read[name] for name in names} == dict.fromkeys(names, 1)
 
 
+@on("sqlite")
+@pytest.mark.timeout(240)
+def test_redis_goes_away_in_the_middle_of_a_job(
+    database_url: str, own_redis: EmbeddedRedis, amili: SandboxServer, raise_house: RaiseHouse
+) -> None:
+    """The job ends, the same processes go on, and no stack trace is printed."""
+    house = raise_house(database_url, amili, redis_url=own_redis.url)
+    webhooks, _ = finished(amili, 40)
+    house.start()
+    worker = house.parts[1]
+    parents = [house.rq_worker(worker, queue).pid for queue in ("events", "actions")]
+    house.deliver(webhooks[:1])
+    house.until_settled(1)
+    amili.control.set_behaviour(answer_delay_seconds=1.0)
+    house.deliver(webhooks[1:20])
+    house.until(lambda: len(amili.control.calls("GetBatchById")) > 1)
+    own_redis.kill()
+    settled = "SELECT count(*) FROM events WHERE state = 'settled'"
+    house.until(lambda: house.rows(settled) == [(20,)])
+    house.until(lambda: house.horse(worker, "events") is None)
+    late = house.start_worker(
+        "--only", "events"
+    )  # one that starts while Redis is away waits for it
+    house.until(lambda: house.rq_worker(late, "events"))
+    own_redis.start()
+    house.deliver(webhooks[20:])
+    house.until_settled(40)
+    assert [house.rq_worker(worker, queue).pid for queue in ("events", "actions")] == parents
+
+    own_redis.kill()  # who is asked to go meanwhile goes
+    assert (house.stop(late), house.stop(worker)) == (0, 0)
+    told = (house.data_dir / "worker.log").read_text()
+    assert '"redis_away"' in told
+    assert "Traceback" not in told
+    assert '"worker_ended"' not in told
+
+
 def lease_of(house: House, case_id: str) -> tuple[Any, ...]:
     """Read (holder, fence, number of the read whose result stands) of a case."""
     [row] = house.rows(
@@ -110,7 +148,7 @@ def test_frozen_longer_than_its_lease(
     horse.suspend()
     holder, fence, fetched = lease_of(house, case_id)
     assert f":{horse.pid}:" in holder
-    other = house.start_worker()
+    other = house.start_worker("--only", "events")
     try:
         house.until_settled(4)
         assert house.metric("amili_leases_lost_total") == 0

@@ -29,6 +29,7 @@ from service.errors import (
     AmiliEventsError,
     Invalid,
     NotFound,
+    NotShown,
     NotYet,
     ProviderBusy,
     ProviderDenied,
@@ -49,6 +50,8 @@ from workers.outcomes import Outcome
 from workers.parts import Parts, new_holder
 
 ORG = "org-1"
+#: Seconds within which «there is none» proves nothing: three read lags.
+LAGS = 30.0
 
 
 @dataclass
@@ -286,6 +289,7 @@ def test_a_deadlock_is_tried_again(house: House, monkeypatch: pytest.MonkeyPatch
 def test_a_dead_letter_after_max_attempts(house: House, error: Exception) -> None:
     """What fails by itself is tried three times, ever later, and then left to an operator."""
     house.tell("one")
+    house.clock.forward(LAGS)
     for attempt in range(3):
         assert house.due() == 1
         (claim,) = house.claim()
@@ -298,6 +302,61 @@ def test_a_dead_letter_after_max_attempts(house: House, error: Exception) -> Non
     house.tell("two")  # a later success settles the dead one too
     assert len(house.look().settled) == 2
     assert house.states() == ["settled", "settled"]
+
+
+@pytest.mark.parametrize("error", [NotFound(), NotShown()])
+def test_what_was_announced_just_now_need_not_be_shown_yet(
+    house: House, error: AmiliEventsError
+) -> None:
+    """Absent within three read lags of the webhook: no attempt, soon again, the reason is kept."""
+    house.tell("one")
+    until, looks = house.clock.now + timedelta(seconds=LAGS), 0
+    while house.clock.now < until:
+        for claim in house.claim():
+            assert (claim.attempts, claim.failures) == (0, 0)
+            house.apply(house.result(claim, error))
+            looks += 1
+        shown = event_of(house, "one")
+        assert (shown.state, shown.attempts, shown.error) == ("retrying", 0, str(error))
+        house.clock.forward(0.25)
+    assert 6 <= looks <= 20
+    house.clock.forward(LAGS)
+    for attempt in range(house.parts.settings.max_attempts):
+        (claim,) = house.claim()
+        assert (claim.attempts, claim.failures) == (attempt, attempt)
+        house.apply(house.result(claim, error))
+        house.clock.forward(1000)
+    shown = event_of(house, "one")
+    assert (shown.state, shown.outcome) == ("dead", "attempts_exhausted")
+    assert (shown.attempts, shown.error) == (3, str(error))
+
+
+def event_of(house: House, body: str) -> Any:
+    """Read the row of an event."""
+    digest = event(body).delivery.digest
+    with house.database.read() as tx:
+        return next(row for row in events.listed(tx) if bytes(row.digest) == digest)
+
+
+def test_what_lags_is_settled_with_its_first_attempt(house: House) -> None:
+    """A record that shows up late costs its event nothing."""
+    house.tell("one")
+    (claim,) = house.claim()
+    house.apply(house.result(claim, NotShown()))
+    house.clock.forward(1)
+    assert len(house.look().settled) == 1
+    assert (event_of(house, "one").attempts, event_of(house, "one").error) == (1, None)
+
+
+def test_a_record_that_another_names_may_lag_too(house: House) -> None:
+    """An invoice that a batch names is read soon again, although no webhook tells of it."""
+    key = EntityKey(Kind.INVOICE, "i-1")
+    house.database.run(lambda tx: entities.nudge(tx, [Nudge(key, "batch_item")]))
+    for attempts, seconds in ((0, 1), (0, LAGS), (0, 1000), (1, 1000)):
+        (claim,) = house.claim()
+        assert claim.attempts == attempts
+        house.apply(house.result(claim, NotFound()))
+        house.clock.forward(seconds)
 
 
 @pytest.mark.parametrize("error", [ProviderUnreachable(), ProviderBusy(), ProviderDenied()])

@@ -29,13 +29,14 @@ def want(database: Database, *names: str, after: float = 0) -> None:
     database.run(lambda tx: entities.want(tx, [Want(case_key(n), due_at=due) for n in names]))
 
 
-def claim(
-    database: Database, holder: str = "me", limit: int = 10, *, suspects: bool = False
-) -> tuple[Claim, ...]:
+def claim(database: Database, holder: str = "me", limit: int = 10) -> tuple[Claim, ...]:
     """Claim what is due."""
-    return database.run(
-        lambda tx: entities.claim(tx, holder, limit=limit, lease=LEASE, suspects=suspects)
-    )
+    return database.run(lambda tx: entities.claim(tx, holder, limit=limit, lease=LEASE))
+
+
+def suspects(database: Database, holder: str = "me", **more: int) -> tuple[Claim, ...]:
+    """Claim those that may be what kills."""
+    return database.run(lambda tx: entities.claim_suspects(tx, holder, lease=LEASE, **more))
 
 
 def one(database: Database, holder: str = "me") -> Claim:
@@ -127,8 +128,8 @@ def test_a_renewed_lease_lasts(database: Database, clock: Clock) -> None:
     assert claim(database, "other") == ()
 
 
-def test_whose_holder_died_again_is_claimed_alone(database: Database, clock: Clock) -> None:
-    """After one death all go on together; what may kill is then taken alone, beside the others."""
+def test_whose_holder_died_again_is_claimed_apart(database: Database, clock: Clock) -> None:
+    """After one death all go on together; what may kill is then taken apart, at last alone."""
     want(database, "1", "2")
     claim(database, "dead")
     clock.forward(11)
@@ -138,10 +139,28 @@ def test_whose_holder_died_again_is_claimed_alone(database: Database, clock: Clo
     assert sorted(each.attempts for each in again) == [0, 1, 1]
     clock.forward(11)
     want(database, "4")
-    assert names(claim(database)) == ["case-3", "case-4"]
-    alone = [claim(database, suspects=True) for _ in range(3)]
+    others = claim(database)
+    assert names(others) == ["case-3", "case-4"]
+    for each in others:
+        finish(database, each)
+    few = suspects(database)
+    assert (names(few), [each.attempts for each in few]) == (["case-1", "case-2"], [2, 2])
+    clock.forward(11)
+    alone = [suspects(database) for _ in range(3)]
     assert [names(each) for each in alone] == [["case-1"], ["case-2"], []]
-    assert alone[0][0].attempts == 2
+    assert alone[0][0].attempts == 3
+
+
+def test_suspects_come_in_groups_that_shrink(database: Database, clock: Clock) -> None:
+    """Many that died twice are a few at a time; near their last attempt each is alone."""
+    want(database, *(f"{n:02}" for n in range(40)))
+    for _ in range(2):
+        assert len(claim(database, "dead", limit=100)) == 40
+        clock.forward(11)
+    assert len(suspects(database, alone_from=1)) == 1
+    assert [len(suspects(database)) for _ in range(4)] == [16, 16, 7, 0]
+    clock.forward(11)
+    assert [len(suspects(database)) for _ in range(41)] == [1] * 40 + [0]
 
 
 def test_handed_back_is_due_at_once(database: Database) -> None:
@@ -459,7 +478,7 @@ def test_after_too_many_deaths_a_hold_is_tried_again(database: Database, clock: 
     claim(database, "dead")
     for _ in range(8):
         clock.forward(11)
-        (found,) = claim(database, "dead") or claim(database, "dead", suspects=True)
+        (found,) = claim(database, "dead") or suspects(database, "dead")
     assert found.attempts == 8
     until = clock.now + timedelta(seconds=60)
     database.run(lambda tx: entities.give_up(tx, found, error="died", until=until))

@@ -12,7 +12,7 @@ from service.amili.contract import CaseOperation
 from service.amili.operations import CASE_OPERATIONS, GET_CASES
 from service.amili.resources import Case, Fetched
 from service.amili.texts import encode
-from service.errors import ContractBroken, NotYet
+from service.errors import ContractBroken, NotShown
 
 #: A filter by number that lets through more foreign cases than this is no filter.
 MOST_FOREIGN_CASES = 500
@@ -32,7 +32,7 @@ class CaseCalls(Calls):
         return self._pages(GET_CASES, organization_id, Case, filters)
 
     async def find_case(self, organization_id: str, case_number: str) -> Fetched[Case]:
-        """Find the one case with exactly this number; NotYet when there is none (yet)."""
+        """Find the one case with exactly this number; NotShown when there is none (yet)."""
         operation = GET_CASES.label
         found: list[Fetched[Case]] = []
         foreign = 0
@@ -46,7 +46,7 @@ class CaseCalls(Calls):
             if foreign > MOST_FOREIGN_CASES:
                 raise ContractBroken("the filter CaseNumber has no effect", operation=operation)
         if not found:
-            raise NotYet(f"{operation}: no case with this number is visible yet")
+            raise NotShown(f"{operation}: no case with this number is visible yet")
         return found[0]
 
     async def operate_on_case(
