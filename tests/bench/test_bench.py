@@ -1,0 +1,117 @@
+"""The benchmark's own parts work. Nothing here says how fast anything is."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from collections import deque
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.bench import bodies, door, doors, generator, options, table
+from tests.bench.figures import Spread, Target, percentile, ratios
+from tests.bench.results import Line, Results
+from tests.bench.stage import PYTHON, Broken, Stage, until
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    """A percentile is one of the measured values, also of few, and 0 of none."""
+    ordered = [float(n) for n in range(1, 101)]
+    assert percentile(ordered, 0.99) == 99.0
+    assert percentile(ordered, 0.5) == 50.0
+    assert percentile([7.0], 0.99) == 7.0
+    assert percentile([], 0.99) == 0.0
+
+
+def test_a_target_says_by_how_much_it_is_missed() -> None:
+    """Reached from either side, or missed by a share of the bound."""
+    assert Target(7, at_least=True).verdict(7.0) == "reached"
+    assert Target(7, at_least=True).verdict(3.5) == "missed by 50%"
+    assert Target(3, at_least=False).verdict(4.5) == "missed by 50%"
+    assert Target(3, at_least=False).told() == "≤ 3"
+
+
+def test_rounds_are_compared_with_their_neighbours() -> None:
+    """Ratios go round by round, and what was not measured is left out."""
+    assert ratios([10.0, 20.0, 30.0], [5.0, 5.0]) == [2.0, 4.0]
+    assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0, 3)
+    with pytest.raises(ValueError, match="no round"):
+        Spread.of([])
+
+
+def test_bodies_are_unique_and_signed_as_the_contract_says(tmp_path: Path) -> None:
+    """400 bytes of JSON each, never two alike, signed by hand, and read back as written."""
+    made = [bodies.case_updated(seed, n, 7) for seed in (1, 2) for n in range(50)]
+    assert {len(body) for body in made} == {bodies.BODY_BYTES}
+    assert len(set(made)) == len(made)
+    assert all(json.loads(body)["data"]["caseNumber"] == "7" for body in made)
+    requests = [doors.AMILI.request(body) for body in made]
+    assert bodies.write(tmp_path / "requests", requests) == len(made)
+    assert list(bodies.read(tmp_path / "requests")) == requests
+    head, _, body = requests[0].partition(b"\r\n\r\n")
+    signature = re.search(rb"X-Webhook-Signature: (\w+)", head)
+    assert signature is not None
+    expected = hmac.new(bodies.SECRET.encode(), body, sha256).hexdigest()
+    assert signature[1].decode() == expected
+
+
+def test_the_generator_keeps_to_its_schedule_whatever_is_answered() -> None:
+    """Request n is due n ÷ rate after the start, and none after the end."""
+    run = generator.Run(deque([b"a", b"b", b"c"]), rate=10.0, seconds=0.15, began=100.0)
+    assert run.next_due(now=500.0) == 100.0
+    run.sent = 1
+    assert run.next_due(now=500.0) == pytest.approx(100.1)
+    run.sent = 2
+    assert run.next_due(now=500.0) is None
+
+
+def test_the_table_tells_figures_targets_and_what_broke() -> None:
+    """A line without a figure is left out by name; what broke is printed."""
+    results = Results()
+    results.add("door", "ours", webhooks_a_second=1000.0)
+    results.line(Line("reached line", Target(1, at_least=True), [2.0, 3.0]))
+    results.line(Line("empty line", Target(1, at_least=True), []))
+    results.fail("door: other", "no answers")
+    console = Console(width=200, record=True, quiet=True)
+    table.show(results, {}, console)
+    shown = table.surroundings(results.as_json({}))
+    assert "cores" in shown
+    told = results.as_json({"rounds": 1})
+    assert told["lines"][0]["verdict"] == "reached"
+    assert told["skipped"][0].startswith("empty line")
+    assert told["broken"] == ["door: other: no answers"]
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_options_are_bounded() -> None:
+    """What is not known, or without an end, is refused."""
+    assert options.read(["--only", "door,work", "--seconds", "3"]).only == ("door", "work")
+    for words in (["--only", "dor"], ["--seconds", "0"], ["--rounds", "1000"]):
+        with pytest.raises(SystemExit):
+            options.read(words)
+
+
+def test_a_stage_leaves_no_process_and_no_folder() -> None:
+    """What it started is ended, and a program that fails is told with its own words."""
+    with Stage() as stage:
+        folder = stage.folder
+        asleep = stage.start("asleep", [PYTHON, "-c", "import time; time.sleep(600)"], {})
+        dying = stage.start("dying", [PYTHON, "-c", "raise SystemExit('no luck')"], {})
+        with pytest.raises(Broken, match="no luck"):
+            until(lambda: False, dying)
+        assert asleep.popen.poll() is None
+    assert asleep.popen.poll() is not None
+    assert not folder.exists()
+
+
+def test_the_real_door_takes_what_the_benchmark_sends() -> None:
+    """For one second, at a low rate: every request is answered with 2xx."""
+    with door.opened(doors.OURS, seed=door.seed()) as it:
+        turn = it.steady(rate=50, seconds=1, connections=4)
+    assert turn.loaded.is_sound
+    assert turn.loaded.requests == 50
+    assert turn.cpu_us > 0
