@@ -12,13 +12,16 @@ CANDIDATES := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help up test chaos lint types floors check lock clean FORCE
+.PHONY: help up test simulate chaos fuzz bench bench-lock lint types floors check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make up      start everything on this machine: Redis, database, door, workers (and a pretended Amili)"
 	@echo "make test    run the tests                          make test ARGS=\"-k door\""
+	@echo "make simulate  play 5,000 seeds on a virtual clock    make simulate SEEDS=40:60 (or SEEDS=123)"
 	@echo "make chaos   kill, freeze and cut off everything for long   make chaos ARGS=\"-k sqlite\""
+	@echo "make fuzz    give 100,000 odd inputs to door and API    make fuzz ARGS=\"--only api --seed 7\""
+	@echo "make bench   measure against others, for long        make bench ARGS=\"--only door --seconds 3\""
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy --strict"
 	@echo "make floors  import-linter: who may import whom"
@@ -32,9 +35,24 @@ up: $(VENV)/runtime.stamp
 test: $(VENV)/test.stamp
 	@$(VENV)/bin/python -m pytest --numprocesses $(TOGETHER) --dist loadfile $(ARGS)
 
+# On every core. SEEDS=40:60 plays those, SEEDS=123 that one: the same seed gives the same course of events.
+SEEDS ?= 0:5000
+simulate: $(VENV)/test.stamp
+	@AMILI_TEST_LONG=1 AMILI_TEST_SEEDS="$(SEEDS)" $(VENV)/bin/python -m pytest tests/simulation/test_simulation.py $(ARGS)
+
 # One after the other: what is measured is how soon we recover, not how busy the machine is.
 chaos: $(VENV)/test.stamp
 	@AMILI_CHAOS_LONG=1 $(VENV)/bin/python -m pytest tests/chaos --capture no $(ARGS)
+
+# atheris has wheels for Linux on x86-64 only: without it, that part says that it was left out.
+fuzz: $(VENV)/test.stamp
+	@$(VENV)/bin/python -c 'import atheris' 2>/dev/null || $(PIP) install --quiet 'atheris>=3.0' || \
+		echo "make fuzz: atheris could not be installed here; the rest runs without it." >&2
+	@$(VENV)/bin/python -m tests.fuzz $(ARGS)
+
+# What it needs more than this it installs by itself, into .venv-bench: contestants never enter $(VENV).
+bench: $(VENV)/test.stamp
+	@exec $(VENV)/bin/python -m tests.bench $(ARGS)
 
 lint: $(VENV)/test.stamp
 	@$(VENV)/bin/python -m ruff check .
@@ -58,8 +76,18 @@ lock:
 	@$(UV_COMPILE) $(ARGS) --output-file requirements.lock
 	@$(UV_COMPILE) $(ARGS) --group test --constraints requirements.lock --output-file requirements-test.lock
 
+# arq's redis-py is older than ours: no constraints there.
+UV_BENCH := $(VENV)/bin/python -m uv pip compile --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --quiet
+
+bench-lock:
+	@sh -c "$$ENSURE_VENV"
+	@$(PIP) install --quiet uv
+	@cd tests/bench && ../../$(UV_BENCH) $(ARGS) requirements.in --constraints ../../requirements.lock --output-file requirements.lock
+	@cd tests/bench && ../../$(UV_BENCH) $(ARGS) requirements-arq.in --output-file requirements-arq.lock
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment ------------------------------------------------
