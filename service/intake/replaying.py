@@ -41,10 +41,12 @@ class Replayer:
         The same `key` again gets the same answer. Raises RecordMissing, DataKeyLacking,
         StillRefused with the reason, or NothingDurable.
         """
+        # In this order: whoever ends meanwhile removes the entry and leaves its answer at once.
+        row = await asyncio.to_thread(self._found, quarantine_id)
         said = await asyncio.to_thread(self._said, quarantine_id, key)
         if said is not None:
             return said
-        headers, body = await asyncio.to_thread(self._opened, quarantine_id)
+        headers, body = self._opened(row)
         try:
             accepted = await self._door.replay(headers, body)
         except NothingDurable:
@@ -69,9 +71,11 @@ class Replayer:
         answer: Answer | None = None if said is None else json.loads(said)
         return answer
 
-    def _opened(self, quarantine_id: str) -> tuple[Headers, bytes]:
+    def _found(self, quarantine_id: str) -> Any:
         with self._database.read() as tx:
-            row = quarantine.get(tx, quarantine_id)
+            return quarantine.get(tx, quarantine_id)
+
+    def _opened(self, row: Any) -> tuple[Headers, bytes]:
         if row is None:
             raise RecordMissing("There is nothing in quarantine with this id.")
         if self._sealer is None:
