@@ -3,8 +3,9 @@
 
 # The Python to build .venv with: `make up PYTHON=/path/to/python`; without it the first that fits.
 PYTHON ?=
-# Test files that run at once: `make test TOGETHER=0` runs one after the other.
-TOGETHER ?= auto
+# Test files that run at once: `make test TOGETHER=0` runs one after the other. One more than there
+# are cores, for most of them wait for servers.
+TOGETHER ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # More words for the command that a target runs: `make test ARGS="-k embedded"`.
 ARGS ?=
 
@@ -32,8 +33,9 @@ help:
 up: $(VENV)/runtime.stamp
 	@exec $(VENV)/bin/amili-events up $(ARGS)
 
+# In the order of their folders: those that start many processes come first, not last and alone.
 test: $(VENV)/test.stamp
-	@$(VENV)/bin/python -m pytest --numprocesses $(TOGETHER) --dist loadfile $(ARGS)
+	@$(VENV)/bin/python -m pytest --numprocesses $(TOGETHER) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # On every core. SEEDS=40:60 plays those, SEEDS=123 that one: the same seed gives the same course of events.
 SEEDS ?= 0:5000
