@@ -66,6 +66,8 @@ class Door:
     ) -> None:
         self._secrets = secrets
         self._contract = contract
+        self._kept = kept_names(contract)
+        self._event_header = contract.event_header.lower()
         self._commit = commit
         self._keeper = keeper
         self._metrics = metrics
@@ -91,10 +93,10 @@ class Door:
         signing.verify(headers, body, self._secrets, contract=self._contract, now=time.time())
 
     def _read(self, headers: Headers, body: bytes) -> Event:
-        return webhooks.read(body, dict(headers).get(self._contract.event_header.lower()))
+        return webhooks.read(body, dict(headers).get(self._event_header))
 
     async def _store(self, headers: Headers, body: bytes, event: Event) -> Accepted:
-        picked = kept(dict(headers), self._contract)
+        picked = kept(dict(headers), self._kept)
         delivery = Delivery(digest_of(body), body, picked, datetime.now(UTC))
         state = await self._commit.put(delivery)
         return Accepted(event.event_id, event.label, state == "settled")
@@ -121,8 +123,8 @@ def demand_json(content_type: str | None) -> None:
         raise NotJson
 
 
-def kept(named: Mapping[str, str], contract: Contract) -> dict[str, str]:
-    """Pick the headers that are stored, cut and cleaned so that any database can keep them.
+def kept_names(contract: Contract) -> dict[str, str]:
+    """Name the headers that are stored: our name, and theirs in small letters.
 
     They are stored under our names, whatever Amili calls them; everything else may hold
     what we should not keep.
@@ -134,13 +136,18 @@ def kept(named: Mapping[str, str], contract: Contract) -> dict[str, str]:
         "content-type": "content-type",
         "user-agent": "user-agent",
     }
-    found = {ours: named.get(theirs.lower()) for ours, theirs in names.items()}
-    return {ours: clean(value) for ours, value in found.items() if value is not None}
+    return {ours: theirs.lower() for ours, theirs in names.items()}
+
+
+def kept(named: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    """Pick the headers of these names, cut and cleaned so that any database can keep them."""
+    return {ours: clean(named[theirs]) for ours, theirs in names.items() if theirs in named}
 
 
 def clean(value: str) -> str:
     """Replace what does not print, and cut."""
-    return "".join(c if c.isprintable() else "?" for c in value[:LONGEST_HEADER])
+    cut = value[:LONGEST_HEADER]
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else "?" for c in cut)
 
 
 def lowered(raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
-from starlette.routing import Route
 
 from service.amili import signing
 from service.amili.contract import Contract
@@ -43,7 +44,7 @@ from service.web.api.desks import Desk
 from service.web.api.mounting import mount
 from service.web.health import routes
 from service.web.problems import on_disconnect, on_error, on_http_exception
-from service.web.webhooks import PATH, WebhookEndpoint
+from service.web.webhooks import Straight, WebhookEndpoint
 
 
 def demand_secrets(settings: Settings) -> tuple[str, ...]:
@@ -116,6 +117,8 @@ def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Star
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await examiner.examine()  # the first look says in the log how durable Redis is
+        gc.collect()
+        gc.freeze()  # what was made so far stays: no collection need look at it again
         yield
         await asyncio.to_thread(keeper.close)
         writer.close()
@@ -125,7 +128,6 @@ def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Star
 
     app = Starlette(
         routes=[
-            Route(PATH, WebhookEndpoint(door, settings, metrics)),
             *routes(examiner, metrics, gauges),
             mount(desk, tokens),
         ],
@@ -135,6 +137,7 @@ def create_app(settings: Settings, contract: Contract, metrics: Metrics) -> Star
             ClientDisconnect: on_disconnect,
             Exception: on_error,
         },
+        middleware=[Middleware(Straight, WebhookEndpoint(door, settings, metrics))],
         lifespan=lifespan,
     )
     # A path with a slash too many is no path of ours, and not worth a second request.

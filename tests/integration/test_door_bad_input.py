@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import http.client
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from service.redis import connect
 from service.settings import Settings
+from service.web.webhooks import Straight
 from tests.doors import (
     PATH,
     SECRET,
@@ -436,3 +438,31 @@ def test_no_authentic_body_breaks_the_house(
     drained(config)
     assert len(rows(config)) == len(accepted)
     assert waiting(config) == 0
+
+
+@pytest.mark.parametrize(
+    ("scope", "straight"),
+    [
+        ({"type": "http", "path": PATH, "root_path": ""}, True),
+        ({"type": "http", "path": f"/sub{PATH}", "root_path": "/sub"}, True),
+        ({"type": "http", "path": f"/sub{PATH}", "root_path": ""}, False),
+        ({"type": "http", "path": f"{PATH}/", "root_path": ""}, False),
+        ({"type": "websocket", "path": PATH, "root_path": ""}, False),
+        ({"type": "lifespan"}, False),
+    ],
+)
+def test_what_goes_straight_to_the_door(scope: dict[str, str], straight: bool) -> None:
+    """Webhooks only, under whatever root path a server was told; the rest goes to the router."""
+    went = []
+
+    async def endpoint(*_: Any) -> None:
+        went.append("endpoint")
+
+    async def router(*_: Any) -> None:
+        went.append("router")
+
+    async def nothing(*_: Any) -> Any:
+        return {}
+
+    asyncio.run(Straight(router, endpoint)(scope, nothing, nothing))
+    assert went == ["endpoint" if straight else "router"]
