@@ -87,7 +87,7 @@ def begin(parts: Parts, action_id: str, case_id: str) -> tuple[Call | None, Outc
 def begin_in(tx: Tx, parts: Parts, action_id: str, case_id: str) -> tuple[Call | None, Outcome]:
     """Do what `begin` does, in the given transaction."""
     outcome = Outcome()
-    cases.lock(tx, [case_id])
+    standings = cases.lock(tx, [case_id])
     action = ledger.get(tx, action_id)
     if action is None or action.state is not ActionState.PLANNED:
         return None, outcome  # somebody else was quicker
@@ -95,12 +95,13 @@ def begin_in(tx: Tx, parts: Parts, action_id: str, case_id: str) -> tuple[Call |
         sent = note_sent(tx, parts, action, outcome)
         return Call(sent, action.detail.get("reason", "")), outcome
     kept = holds.of_cases(tx, [case_id])[case_id]
-    situation, steps = pausing.level(situation_of(tx, case_id, kept, None))
+    actions = ledger.of_cases(tx, [case_id])[case_id]
+    situation, steps = pausing.level(situation_of(standings[case_id], kept, actions, tx.now))
     if not pausing.still_wanted(action, situation):
         if steps:
             cases.set_level(tx, case_id, situation.level, situation.desired)
             key = EntityKey(Kind.CASE, case_id)
-            decisions.save(tx, (level_decision(key, situation, step) for step in steps), 0)
+            decisions.save(tx, ((level_decision(key, situation, step), 0) for step in steps))
         state = ActionState.UNCERTAIN if action.attempts else ActionState.CANCELLED
         save(tx, replace(action, state=state, closed_at=closing(state, tx)), outcome)
         entities.nudge(tx, [nudge(action)])

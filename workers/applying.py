@@ -1,7 +1,9 @@
 """One transaction for many entities: snapshot, handlers, policies, state, plans, settled.
 
-Each entity has a savepoint of its own, so that one that fails leaves the others alone.
-Whoever lost the lease meanwhile (its fencing number is old) writes nothing.
+What is judged for one is pure, so that one that fails leaves the others alone; what follows is
+written for all at once. Where the database refuses that, `looking.apply_apart` cuts the group in
+halves until only the guilty one fails. Whoever lost the lease meanwhile (its fencing number is
+old) writes nothing.
 """
 
 from __future__ import annotations
@@ -20,12 +22,11 @@ from service.domain.decisions import Decision
 from service.domain.entities import Claim, EntityKey, Kind, Nudge, Read
 from service.domain.holds import active
 from service.domain.pausing import is_confirmed_pause
-from service.domain.records import BatchItem, Invoice, one_spelling
+from service.domain.records import Batch, BatchItem, Invoice, one_spelling
 from service.policies.situations import Wishes
 from service.store import (
     batches,
     cases,
-    decisions,
     entities,
     events,
     holds,
@@ -38,10 +39,12 @@ from workers import backoff
 from workers.handlers import HANDLERS
 from workers.handlers.looks import After, Asking, Before, Look
 from workers.judging import judge_batch, judge_case
+from workers.kept import Kept, kept_of
 from workers.outcomes import Outcome
 from workers.parts import Parts
 from workers.tracking import follow
 from workers.work import Work
+from workers.writes import Writes
 
 log = structlog.get_logger()
 
@@ -68,34 +71,42 @@ def apply(parts: Parts, results: Sequence[Result]) -> Outcome:
 
 def apply_in(tx: Tx, parts: Parts, results: Sequence[Result]) -> Outcome:
     """Do what `apply` does, in the given transaction."""
-    outcome = Outcome()
+    outcome, writes = Outcome(), Writes()
     # Cases first, then entities: in the order in which everybody else locks them.
     keys = {result.claim.key for result in results}
-    cases.lock(tx, {key.id for key in keys if key.kind is Kind.CASE})
+    standings = cases.lock(tx, {key.id for key in keys if key.kind is Kind.CASE})
     held = entities.still_held(tx, [result.claim for result in results])
     mine = sorted(
         (result for result in results if result.claim.key in held),
         key=lambda result: str(result.claim.key),
     )
     outcome.leases_lost += len(results) - len(mine)
-    prepared = prepare(tx, mine)
+    seen, wrong = handled(mine, prepare(tx, mine))
+    save_records(tx, seen)
     nudged: list[Nudge] = []
-    for result, look in zip(mine, prepared, strict=True):
-        work, error = Work(tx, parts), result.error
-        if isinstance(look, Exception):
-            error = look
-        elif error is None and look is not None:
-            try:
-                with tx.savepoint():
-                    nudged += settle(work, look, result.read)
-            except Exception as exc:
-                if spoils_all(exc):
-                    raise
-                work, error = Work(tx, parts), exc
-                log_unexpected(result.claim, exc)
-        if error is not None:
-            fail(work, result, error)
+    kept = kept_of(tx, standings, [each.after.case.case_id for each in seen if each.after.case])
+    for each in seen:
+        work = Work(tx, parts)
+        try:
+            nudges = settle(work, kept, each)
+        except Exception as exc:
+            if spoils_all(exc):
+                raise
+            log_unexpected(each.result.claim, exc)
+            wrong.append((each.result, exc))
+            if each.after.invoices:  # they are saved: the next look finds nothing new in them
+                nudged += each.after.nudges
+        else:
+            nudged += nudges
+            writes.add(work.writes)
+            outcome.add(work.outcome)
+    writes.write(tx, outcome)
+    for result, error in wrong:
+        work = Work(tx, parts)
+        fail(work, result, error)
         outcome.add(work.outcome)
+    # Asked last: a batch that is written just now may name an invoice that is, too.
+    nudged += failed_before(tx, [invoice for each in seen for invoice in newly_known(each)])
     # Rows of other entities are raised last and in order, so that two workers never
     # wait for each other in a circle for long.
     entities.nudge(tx, nudged)
@@ -103,26 +114,61 @@ def apply_in(tx: Tx, parts: Parts, results: Sequence[Result]) -> Outcome:
     return outcome
 
 
-def settle(work: Work, look: Look, read: Read) -> Sequence[Nudge]:
-    """Save what follows from one look; return the nudges for others."""
-    tx, outcome = work.tx, work.outcome
-    after = HANDLERS[look.claim.key.kind].apply(look)
-    wishes = save(work, look, after, read)
-    rows = [cause.row for cause in look.claim.events]
-    rows += events.dead_of(tx, [look.claim.key]).get(str(look.claim.key), [])
-    for row in events.settle(tx, rows, "applied"):
-        seconds = (tx.now - row.received_at).total_seconds()
-        outcome.settled.append((bytes(row.digest), row.label, seconds))
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A result, the look that it makes possible, and what its handler says of it."""
+
+    result: Result
+    look: Look
+    after: After
+
+
+Wrong = list[tuple[Result, Exception]]
+
+
+def handled(
+    results: Sequence[Result], looks: Sequence[Look | Exception | None]
+) -> tuple[list[Seen], Wrong]:
+    """Ask every handler; a result without a look is an error, and so is a handler that fails."""
+    seen: list[Seen] = []
+    wrong: Wrong = []
+    for result, look in zip(results, looks, strict=True):
+        if isinstance(look, Look):
+            try:
+                seen.append(Seen(result, look, HANDLERS[look.claim.key.kind].apply(look)))
+            except Exception as exc:
+                log_unexpected(result.claim, exc)
+                wrong.append((result, exc))
+        else:
+            wrong.append((result, look or result.error or LookupError("nothing was fetched")))
+    return seen, wrong
+
+
+def save_records(tx: Tx, seen: Sequence[Seen]) -> None:
+    """Write the invoices and settlements of all looks."""
+    invoices.save(
+        tx, [(invoice, each.result.read) for each in seen for invoice in each.after.invoices]
+    )
+    settled = [(each.after.settlement, each.result.read) for each in seen if each.after.settlement]
+    batches.save_settlements(tx, settled)
+
+
+def settle(work: Work, kept: Kept, seen: Seen) -> Sequence[Nudge]:
+    """Conclude what follows from one look; return the nudges for others."""
+    outcome, look, read = work.outcome, seen.look, seen.result.read
+    wishes = conclude(work, kept, seen)
+    work.writes.settled += [cause.row for cause in look.claim.events]
     doubt, doubt_at = 0, None
-    if after.is_doubted:
+    if seen.after.is_doubted:
         outcome.doubts.append(str(look.claim.key.kind))
         doubt = min(look.claim.doubt + 1, len(DOUBT_SECONDS))
         if look.claim.doubt < len(DOUBT_SECONDS):
-            doubt_at = tx.now + timedelta(seconds=DOUBT_SECONDS[look.claim.doubt])
+            doubt_at = work.tx.now + timedelta(seconds=DOUBT_SECONDS[look.claim.doubt])
     unseen_at = unseen_until(look.claim, read, work.parts.rules.read_lag)
     looks = [at for at in (doubt_at, unseen_at, wishes.look_again_at) if at is not None]
-    entities.finish(tx, look.claim, doubt=doubt, look_again_at=min(looks, default=None))
-    return (*after.nudges, *wishes.nudges)
+    again_at = min(looks, default=None)
+    work.writes.finished.append(entities.Finished(look.claim, doubt, again_at))
+    return (*seen.after.nudges, *wishes.nudges)
 
 
 def unseen_until(claim: Claim, read: Read, lag: timedelta) -> datetime | None:
@@ -133,32 +179,36 @@ def unseen_until(claim: Claim, read: Read, lag: timedelta) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """What saving one record left to do."""
+class Concluded:
+    """What one look leaves to do for others, and later."""
 
     nudges: tuple[Nudge, ...] = ()
     look_again_at: datetime | None = None
 
 
-def save(work: Work, look: Look, after: After, read: Read) -> Saved:
-    """Write the records of one look, and let the policies speak."""
-    tx = work.tx
-    if after.invoices:
-        invoices.save(tx, after.invoices, read)
-    if after.settlement is not None:
-        batches.save_settlement(tx, after.settlement, read)
-    if after.batch is not None and batches.save(tx, after.batch, read):
-        wishes = judge_batch(work.parts, after.batch, look.before.failed)
-        note(work, wishes.decisions, read)
-        followed = follow(tx, after.batch, work.outcome)
-        looks = (look_at_batch_again(look, wishes), followed.again_at)
-        again_at = min((at for at in looks if at is not None), default=None)
-        return Saved((*wishes.nudges, *followed.nudges), again_at)
-    if after.case is not None:
-        verdict = judge_case(work, look, after, after.case, read)
-        note(work, verdict.decisions, read)
-        return Saved(failed_before(tx, look, after), verdict.look_again_at)
-    return Saved(failed_before(tx, look, after))
+def conclude(work: Work, kept: Kept, seen: Seen) -> Concluded:
+    """Let the policies speak of a case or a batch."""
+    if seen.after.batch is not None:
+        with work.tx.savepoint():
+            return conclude_batch(work, seen, seen.after.batch)
+    if seen.after.case is not None:
+        verdict = judge_case(work, kept, seen.look, seen.after, seen.result.read)
+        note(work, verdict.decisions, seen.result.read)
+        return Concluded(look_again_at=verdict.look_again_at)
+    return Concluded()
+
+
+def conclude_batch(work: Work, seen: Seen, batch: Batch) -> Concluded:
+    """Write a batch with its items, and follow what was handed over in it."""
+    look, read = seen.look, seen.result.read
+    if not batches.save(work.tx, batch, read):
+        return Concluded()
+    wishes = judge_batch(work.parts, batch, look.before.failed)
+    note(work, wishes.decisions, read)
+    followed = follow(work.tx, batch, work.outcome)
+    looks = (look_at_batch_again(look, wishes), followed.again_at)
+    again_at = min((at for at in looks if at is not None), default=None)
+    return Concluded((*wishes.nudges, *followed.nudges), again_at)
 
 
 def look_at_batch_again(look: Look, wishes: Wishes) -> datetime | None:
@@ -171,17 +221,19 @@ def look_at_batch_again(look: Look, wishes: Wishes) -> datetime | None:
     return look.now + BATCH_AGAIN
 
 
-def failed_before(tx: Tx, look: Look, after: After) -> tuple[Nudge, ...]:
-    """Have batches looked at again that failed for invoices whose case was not known then."""
-    known = look.before.invoices
-    new = [
+def newly_known(seen: Seen) -> list[Invoice]:
+    """Return the invoices of a look whose case was not known before it."""
+    known = seen.look.before.invoices
+    return [
         invoice
-        for invoice in after.invoices
+        for invoice in seen.after.invoices
         if invoice.case_id is not None
         and ((row := known.get(invoice.invoice_id)) is None or row.case_id is None)
     ]
-    if not new:
-        return ()
+
+
+def failed_before(tx: Tx, new: Sequence[Invoice]) -> tuple[Nudge, ...]:
+    """Have batches looked at again that failed for invoices whose case was not known then."""
     return tuple(
         Nudge(EntityKey(Kind.BATCH, batch_id), "invoice_known", organization_id=organization)
         for batch_id, organization in sorted(batches.failed_naming(tx, new).items())
@@ -189,9 +241,8 @@ def failed_before(tx: Tx, look: Look, after: After) -> tuple[Nudge, ...]:
 
 
 def note(work: Work, made: Sequence[Decision], read: Read) -> None:
-    """Write decisions down; only new ones are counted."""
-    for decision in decisions.save(work.tx, made, read.number):
-        work.outcome.decisions.append((decision.policy, decision.outcome))
+    """Have decisions written down; only new ones are counted."""
+    work.writes.decisions += [(decision, read.number) for decision in made]
 
 
 # --- what stood here before -------------------------------------------------

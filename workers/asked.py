@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from service.amili.texts import decode
 from service.domain import asking
-from service.domain.actions import ASKED
+from service.domain.actions import ASKED, Action
 from service.domain.decisions import Decision
 from service.domain.entities import EntityKey, Kind, Read
 from service.domain.records import Case
-from service.store import ledger
 from workers.work import Work
 
 
@@ -23,16 +23,14 @@ class Concluded:
     look_again_at: datetime | None = None
 
 
-def judge_asked(work: Work, case: Case, read: Read) -> Concluded:
+def judge_asked(work: Work, actions: Sequence[Action], case: Case, read: Read) -> Concluded:
     """Let a read settle what was asked of a case; its row is locked by the caller."""
-    tx, outcome = work.tx, work.outcome
-    actions = ledger.of_cases(tx, [case.case_id])[case.case_id]
     if not any(action.kind in ASKED for action in actions):
         return Concluded()
     seen = seen_of(case, read)
-    verdict = asking.judge(actions, seen, tx.now, work.parts.rules)
-    ledger.save(tx, (*verdict.settled, *verdict.noted))
-    outcome.actions += [(str(each.kind), str(each.state)) for each in verdict.settled]
+    verdict = asking.judge(actions, seen, work.tx.now, work.parts.rules)
+    work.writes.changed += (*verdict.settled, *verdict.noted)
+    work.outcome.actions += [(str(each.kind), str(each.state)) for each in verdict.settled]
     key = EntityKey(Kind.CASE, case.case_id)
     decisions = tuple(
         Decision(key, "asked", step.outcome, step.words, {"action_id": action.action_id})

@@ -15,6 +15,7 @@ from service.errors import (
     NotYet,
     ProviderError,
     ProviderRefused,
+    StoreRefused,
 )
 
 FIRST_SECONDS = 1.0
@@ -63,6 +64,6 @@ def soon(age: timedelta, chance: random.Random) -> timedelta:
 
 def told(error: Exception) -> str:
     """Put a failure into words that hold ids only: texts of strangers may hold anything."""
-    if isinstance(error, (ProviderError, NotYet)):
+    if isinstance(error, (ProviderError, NotYet, StoreRefused)):
         return str(error)[:1000]
     return f"unexpected {type(error).__name__}"

@@ -76,9 +76,9 @@ def failed_naming(tx: Tx, found: Iterable[Invoice]) -> dict[str, str | None]:
     return batch_ids
 
 
-def save_settlement(tx: Tx, settlement: Settlement, read: Read) -> bool:
-    """Write a settlement as read; False when a later reading stands there."""
-    return bool(upsert(tx, settlements, [row_of(settlement, read)], KEEP))
+def save_settlements(tx: Tx, found: Iterable[tuple[Settlement, Read]]) -> set[str]:
+    """Write settlements, each as it was read; return the ids that were written."""
+    return upsert(tx, settlements, [row_of(each, read) for each, read in found], KEEP)
 
 
 def get_settlement(tx: Tx, settlement_id: str) -> Row[Any] | None:

@@ -33,6 +33,8 @@ class Standing:
     status: str | None
     is_over: bool
     read_began_at: datetime
+    #: Which of all reads it was.
+    fetch_number: int
 
     @property
     def is_paused(self) -> bool:
@@ -40,21 +42,27 @@ class Standing:
         return self.status == PAUSED
 
 
-def save(tx: Tx, case: Case, read: Read, *, is_over: bool) -> bool:
-    """Write a case as read; False when a later reading stands there already."""
-    row = row_of(case, read, is_over=is_over)
-    fresh = {"desired": "running", "level": 0}
-    statement_row = row | fresh
-    return bool(upsert_case(tx, statement_row))
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A case as read, with the level that its holds give it."""
+
+    case: Case
+    read: Read
+    is_over: bool
+    level: int = 0
+    desired: Desired = "running"
 
 
-def upsert_case(tx: Tx, row: dict[str, Any]) -> set[str]:
-    """Insert with the first level, or overwrite all but the level."""
-    asked = select(cases.c.level, cases.c.desired).where(cases.c.case_id == row["case_id"])
-    standing = tx.execute(asked).one_or_none()
-    if standing is not None:
-        row = row | {"level": standing.level, "desired": standing.desired}
-    return upsert(tx, cases, [row], KEEP)
+def save(tx: Tx, found: Iterable[Saved]) -> set[str]:
+    """Write cases; return the ids of those that are no older than what stands there.
+
+    Their rows are locked by the caller: the level is written with the rest.
+    """
+    rows = [
+        row_of(each.case, each.read, is_over=each.is_over, level=each.level, desired=each.desired)
+        for each in found
+    ]
+    return upsert(tx, cases, rows, KEEP)
 
 
 def lock(tx: Tx, case_ids: Iterable[str]) -> dict[str, Standing]:
@@ -68,6 +76,7 @@ def lock(tx: Tx, case_ids: Iterable[str]) -> dict[str, Standing]:
             cases.c.status,
             cases.c.is_over,
             cases.c.read_began_at,
+            cases.c.fetch_number,
         )
         .where(cases.c.case_id.in_(sorted(case_ids)))
         .order_by(cases.c.case_id)

@@ -12,27 +12,21 @@ from sqlalchemy import Row, select
 from service.domain.decisions import Decision
 from service.domain.entities import EntityKey
 from service.store.database import Tx
-from service.store.dialects import ROWS, insert
+from service.store.dialects import insert
 from service.store.schema import decisions
 
 
-def save(tx: Tx, made: Iterable[Decision], fetch_number: int) -> list[Decision]:
-    """Write decisions; return those that are new."""
+def save(tx: Tx, made: Iterable[tuple[Decision, int]]) -> list[Decision]:
+    """Write decisions, each with the number of the fetch it was made from; return the new ones."""
     by_digest: dict[bytes, tuple[Decision, dict[str, Any]]] = {}
-    for decision in made:
+    for decision, fetch_number in made:
         row = row_of(tx, decision, fetch_number)
         by_digest.setdefault(row["digest"], (decision, row))
     rows = [row for _, row in by_digest.values()]
-    new: list[Decision] = []
-    for start in range(0, len(rows), ROWS):
-        done = tx.execute(
-            insert(tx, decisions)
-            .values(rows[start : start + ROWS])
-            .on_conflict_do_nothing()
-            .returning(decisions.c.digest)
-        )
-        new += [by_digest[bytes(digest)][0] for (digest,) in done]
-    return new
+    if not rows:
+        return []
+    written = insert(tx, decisions).on_conflict_do_nothing().returning(decisions.c.digest)
+    return [by_digest[bytes(digest)][0] for digest in tx.execute(written, rows).scalars()]
 
 
 def row_of(tx: Tx, decision: Decision, fetch_number: int) -> dict[str, Any]:

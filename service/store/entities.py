@@ -13,7 +13,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, case, func, not_, or_, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Row,
+    and_,
+    bindparam,
+    case,
+    func,
+    not_,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.sql import ColumnElement, Select
 
 from service.domain.entities import Claim, EntityKey, Nudge
@@ -22,6 +35,7 @@ from service.store import events as inbox
 from service.store.database import Tx
 from service.store.dialects import ROWS, insert
 from service.store.schema import entities, fetch_numbers, nudges
+from service.store.types import Moment
 
 #: Nudges that tell of a hold, and how long a back-off may keep them waiting.
 HOLD_CAUSES = frozenset({"hold", "release", "expiry", "batch_failed", "reported"})
@@ -63,13 +77,13 @@ def want(tx: Tx, wants: Iterable[Want]) -> None:
         }
         for each in sorted(wants, key=lambda each: str(each.key))
     ]
-    for start in range(0, len(rows), ROWS):
-        raise_rows(tx, rows[start : start + ROWS])
+    if rows:
+        raise_rows(tx, rows)
 
 
 def raise_rows(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows of entities, or raise those that stand there."""
-    statement = insert(tx, entities).values(rows)
+    statement = insert(tx, entities)
     new = statement.excluded
     tx.execute(
         statement.on_conflict_do_update(
@@ -90,7 +104,8 @@ def raise_rows(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
                     else_=func.coalesce(entities.c.hidden_since, new.hidden_since),
                 ),
             },
-        )
+        ).returning(entities.c.entity),  # many rows in one statement, which is not for nothing
+        rows,
     )
 
 
@@ -278,27 +293,52 @@ def still_held(tx: Tx, claims: Sequence[Claim]) -> dict[EntityKey, int]:
     return held
 
 
-def finish(tx: Tx, claim: Claim, *, doubt: int = 0, look_again_at: datetime | None = None) -> None:
-    """Settle a claim: done up to what it noted, and due again if asked."""
-    forget_nudges(tx, claim)
-    again = 0 if look_again_at is None else 1
-    nothing_new = entities.c.wanted == claim.wanted
-    tx.execute(
-        update(entities)
-        .where(entities.c.entity == str(claim.key))
-        .values(
-            done=claim.wanted,
-            wanted=entities.c.wanted + case((nothing_new, again), else_=0),
-            due_at=case((nothing_new, look_again_at or tx.now), else_=entities.c.due_at),
-            doubt=case((nothing_new, doubt), else_=entities.c.doubt),
-            attempts=0,
-            failures=0,
-            not_before=None,
-            holder=None,
-            lease_until=None,
-            error=None,
-        )
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A claim that was looked at, and what is left of it."""
+
+    claim: Claim
+    #: How often the newest payload was read again in vain.
+    doubt: int = 0
+    look_again_at: datetime | None = None
+
+
+NOTED = bindparam("noted", type_=BigInteger)
+NOTHING_NEW = entities.c.wanted == NOTED
+FINISH = (
+    update(entities)
+    .where(entities.c.entity == bindparam("of"))
+    .values(
+        done=NOTED,
+        wanted=entities.c.wanted + case((NOTHING_NEW, bindparam("again", type_=Integer)), else_=0),
+        due_at=case((NOTHING_NEW, bindparam("at", type_=Moment)), else_=entities.c.due_at),
+        doubt=case((NOTHING_NEW, bindparam("doubts", type_=Integer)), else_=entities.c.doubt),
+        attempts=0,
+        failures=0,
+        not_before=None,
+        holder=None,
+        lease_until=None,
+        error=None,
     )
+)
+
+
+def finish(tx: Tx, finished: Sequence[Finished]) -> None:
+    """Settle claims: done up to what each noted, and due again where asked."""
+    if not finished:
+        return
+    forget_nudges(tx, [each.claim for each in finished])
+    rows = [
+        {
+            "of": str(each.claim.key),
+            "noted": each.claim.wanted,
+            "again": 0 if each.look_again_at is None else 1,
+            "at": each.look_again_at or tx.now,
+            "doubts": each.doubt,
+        }
+        for each in finished
+    ]
+    tx.execute(FINISH, rows)
 
 
 def put_off(tx: Tx, claim: Claim, *, until: datetime, error: str, counts: bool) -> None:
@@ -307,8 +347,9 @@ def put_off(tx: Tx, claim: Claim, *, until: datetime, error: str, counts: bool) 
         update(entities)
         .where(entities.c.entity == str(claim.key))
         .values(
-            attempts=claim.attempts + (1 if counts else 0),
-            failures=claim.failures + 1,
+            # Of what stands there: an operator may have begun anew meanwhile.
+            attempts=entities.c.attempts + (1 if counts else 0),
+            failures=entities.c.failures + 1,
             not_before=until,
             holder=None,
             lease_until=None,
@@ -323,7 +364,6 @@ def wait(tx: Tx, claim: Claim, *, until: datetime, error: str) -> None:
         update(entities)
         .where(entities.c.entity == str(claim.key))
         .values(
-            attempts=claim.attempts,
             not_before=until,
             holder=None,
             lease_until=None,
@@ -358,11 +398,11 @@ def hand_back(tx: Tx, holder: str) -> int:
     return int(done.rowcount)
 
 
-def forget_nudges(tx: Tx, claim: Claim) -> None:
-    """Delete exactly the nudges that this claim noted."""
-    if claim.nudges:
-        for some in inbox.chunks([cause.row for cause in claim.nudges]):
-            tx.execute(nudges.delete().where(nudges.c.nudge.in_(some)))
+def forget_nudges(tx: Tx, claims: Iterable[Claim]) -> None:
+    """Delete exactly the nudges that these claims noted."""
+    noted = [cause.row for claim in claims for cause in claim.nudges]
+    for some in inbox.chunks(noted):
+        tx.execute(nudges.delete().where(nudges.c.nudge.in_(some)))
 
 
 def revive(tx: Tx, wanted: Sequence[Want]) -> None:

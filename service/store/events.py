@@ -80,10 +80,8 @@ def insert_new(tx: Tx, rows: Sequence[NewEvent]) -> tuple[NewEvent, ...]:
     """Insert the rows whose body was never stored; return those."""
     deliveries = sorted((row.delivery for row in rows), key=lambda each: each.digest)
     keys = [{"digest": each.digest, "received_at": each.received_at} for each in deliveries]
-    taken = tx.execute(
-        insert(tx, event_keys).values(keys).on_conflict_do_nothing().returning(event_keys.c.digest)
-    )
-    fresh = {bytes(digest) for (digest,) in taken}
+    taken = insert(tx, event_keys).on_conflict_do_nothing().returning(event_keys.c.digest)
+    fresh = {bytes(digest) for digest in tx.execute(taken, keys).scalars()}
     new = tuple(row for row in rows if row.delivery.digest in fresh)
     if not new:
         return ()

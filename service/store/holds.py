@@ -10,7 +10,7 @@ from sqlalchemy.sql import ColumnElement
 
 from service.domain.holds import REASONS, Hold
 from service.store.database import Tx
-from service.store.dialects import insert
+from service.store.dialects import ROWS, insert
 from service.store.schema import holds
 
 COLUMNS = tuple(holds.c[f.name] for f in fields(Hold))
@@ -28,15 +28,26 @@ def place(tx: Tx, hold: Hold) -> Hold:
     return Hold(*tx.execute(select(*COLUMNS).where(*same)).one())
 
 
+def place_all(tx: Tx, placed: Sequence[Hold]) -> None:
+    """Write holds; of those whose key stands on their case already nothing is written."""
+    if placed:
+        rows = [asdict(hold) for hold in placed]
+        tx.execute(insert(tx, holds).on_conflict_do_nothing(), rows)
+
+
 def release(tx: Tx, hold_ids: Iterable[str], by: str) -> list[str]:
     """End these holds; return the ids of those that were in force."""
-    done = tx.execute(
-        update(holds)
-        .where(holds.c.hold_id.in_(list(hold_ids)), holds.c.released_at.is_(None))
-        .values(released_at=tx.now, released_by=by)
-        .returning(holds.c.hold_id)
-    )
-    return [hold_id for (hold_id,) in done]
+    names = list(hold_ids)
+    done: list[str] = []
+    for start in range(0, len(names), ROWS):
+        released = (
+            update(holds)
+            .where(holds.c.hold_id.in_(names[start : start + ROWS]), holds.c.released_at.is_(None))
+            .values(released_at=tx.now, released_by=by)
+            .returning(holds.c.hold_id)
+        )
+        done += tx.execute(released).scalars()
+    return done
 
 
 def of_cases(tx: Tx, case_ids: Sequence[str]) -> dict[str, tuple[Hold, ...]]:

@@ -18,10 +18,9 @@ from service.store.schema import invoices
 KEEP = frozenset(f.name for f in fields(Invoice)) - {"invoice_id"}
 
 
-def save(tx: Tx, found: Iterable[Invoice], read: Read) -> set[str]:
-    """Write invoices as read; return the ids that were written."""
-    rows = [row_of(invoice, read) for invoice in found]
-    return upsert(tx, invoices, rows, KEEP) if rows else set()
+def save(tx: Tx, found: Iterable[tuple[Invoice, Read]]) -> set[str]:
+    """Write invoices, each as it was read; return the ids that were written."""
+    return upsert(tx, invoices, [row_of(invoice, read) for invoice, read in found], KEEP)
 
 
 COLUMNS = tuple(invoices.c[f.name] for f in fields(Invoice))

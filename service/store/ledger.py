@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy import Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from service.domain.actions import SUBMISSIONS, Action, ActionKind, ActionState
@@ -18,19 +18,21 @@ from service.store.schema import actions, entities
 COLUMNS = tuple(actions.c[f.name] for f in fields(Action))
 
 
-def plan(tx: Tx, action: Action) -> None:
-    """Write a planned action; the database refuses a second open one, and a second of a cause."""
-    tx.execute(actions.insert().values(row_of(action)))
+def plan(tx: Tx, *planned: Action) -> None:
+    """Write planned actions; the database refuses a second open one, and a second of a cause."""
+    if planned:
+        tx.execute(actions.insert(), [row_of(action) for action in planned])
+
+
+SAVE = update(actions).where(actions.c.action_id == bindparam("of"))
+NOBODYS: dict[str, object] = {"holder": None, "lease_until": None}
 
 
 def save(tx: Tx, changed: Iterable[Action]) -> None:
     """Write actions back; nobody holds them any more."""
-    for action in changed:
-        tx.execute(
-            update(actions)
-            .where(actions.c.action_id == action.action_id)
-            .values(holder=None, lease_until=None, **row_of(action))
-        )
+    rows = [row_of(action) | NOBODYS | {"of": action.action_id} for action in changed]
+    if rows:
+        tx.execute(SAVE, rows)
 
 
 def row_of(action: Action) -> dict[str, object]:

@@ -14,7 +14,7 @@ from sqlalchemy import Table, func
 
 from service.domain.entities import Read
 from service.store.database import Tx
-from service.store.dialects import ROWS, insert
+from service.store.dialects import insert
 
 
 def row_of(record: Any, read: Read, **more: Any) -> dict[str, Any]:
@@ -30,22 +30,30 @@ def upsert(tx: Tx, table: Table, rows: Sequence[dict[str, Any]], keep: frozenset
     """
     key = next(iter(table.primary_key.columns))
     written: set[str] = set()
-    # PostgreSQL refuses a row that comes twice in one statement.
-    unique = {str(row[key.name]): row for row in rows}
-    ordered = [unique[name] for name in sorted(unique)]
-    for start in range(0, len(ordered), ROWS):
-        statement = insert(tx, table).values(ordered[start : start + ROWS])
+    for some in rounds(rows, key.name):
+        statement = insert(tx, table)
         new = statement.excluded
-        columns = [name for name in ordered[0] if name != key.name]
-        done = tx.execute(
-            statement.on_conflict_do_update(
-                index_elements=[key],
-                set_={
-                    name: func.coalesce(new[name], table.c[name]) if name in keep else new[name]
-                    for name in columns
-                },
-                where=table.c.fetch_number < new.fetch_number,
-            ).returning(key)
+        kept = {
+            name: func.coalesce(new[name], table.c[name]) if name in keep else new[name]
+            for name in some[0]
+            if name != key.name
+        }
+        upserted = statement.on_conflict_do_update(
+            index_elements=[key], set_=kept, where=table.c.fetch_number < new.fetch_number
         )
-        written |= {name for (name,) in done}
+        written |= set(tx.execute(upserted.returning(key), some).scalars())
     return written
+
+
+def rounds(rows: Sequence[dict[str, Any]], key: str) -> list[list[dict[str, Any]]]:
+    """Put rows into rounds to be written one after the other, each sorted by its key.
+
+    PostgreSQL refuses a row that comes twice in one statement: its n-th reading is written in
+    the n-th round. Of one and the same reading the last row counts.
+    """
+    readings: dict[str, dict[Any, dict[str, Any]]] = {}
+    for row in rows:
+        readings.setdefault(str(row[key]), {})[row["fetch_number"]] = row
+    most = max(map(len, readings.values()), default=0)
+    ordered = [[*readings[name].values()] for name in sorted(readings)]
+    return [[some[n] for some in ordered if len(some) > n] for n in range(most)]

@@ -19,7 +19,7 @@ from service.domain.reports import Amounts, Report, measure
 from service.domain.submissions import ItemState, SubmissionKind
 from service.store.database import Tx
 from service.store.handed import submission_chunks, submission_items, submissions
-from service.store.invoices import known, spellings
+from service.store.invoices import TOGETHER, known, spellings
 from service.store.schema import actions, invoices
 
 #: Kinds that tell of money.
@@ -94,30 +94,41 @@ Pairs = Sequence[tuple[Row[Any], Told]]
 # --- what was reported ----------------------------------------------------------
 
 
-def of_case(tx: Tx, case_id: str) -> tuple[Report, ...]:
-    """Return the reports that make the claims of a case smaller, oldest first.
+def of_cases(tx: Tx, case_ids: Sequence[str]) -> dict[str, tuple[Report, ...]]:
+    """Return, by case, the reports that make its claims smaller, oldest first; none: no entry.
 
     Their `reached` is what stands here now: save what was read before. Of those that were never
     sent it is the beginning, too, and noted.
     """
-    pairs = on_case(tx, case_id)
+    pairs = on_cases(tx, case_ids)
     if begin(tx, pairs):
-        pairs = on_case(tx, case_id)
-    return tuple(
-        report_of(row, invoice)
-        for row, invoice in pairs
+        pairs = on_cases(tx, case_ids)
+    found: dict[str, list[Report]] = {}
+    for row, invoice in pairs:
         # Amounts are text in SQLite: which are positive is asked here.
-        if row.amount is not None and row.amount > 0
-    )
+        if row.amount is not None and row.amount > 0:
+            found.setdefault(invoice.case_id, []).append(report_of(row, invoice))
+    return {case_id: tuple(some) for case_id, some in found.items()}
 
 
-def on_case(tx: Tx, case_id: str) -> Pairs:
-    """Give what was reported on the invoices of a case, each with its invoice."""
-    there: Sequence[Any] = tx.execute(select(*AMOUNTS).where(invoices.c.case_id == case_id)).all()
-    if not there:
-        return []
-    names = spellings(each.invoice_id for each in there)
-    return paired(tx.execute(REPORTED.where(submission_items.c.invoice_id.in_(names))), there)
+def on_cases(tx: Tx, case_ids: Sequence[str]) -> Sequence[tuple[Row[Any], Any]]:
+    """Give what was reported on the invoices of these cases, each with its invoice.
+
+    An invoice that stands in two cases, each time in another spelling, counts for both.
+    """
+    asked = select(*AMOUNTS, invoices.c.case_id).where(invoices.c.case_id.in_(case_ids))
+    there: dict[str, list[Any]] = {}
+    for each in tx.execute(asked):
+        there.setdefault(one_spelling(each.invoice_id), []).append(each)
+    ids = sorted(there)
+    found: list[tuple[Row[Any], Any]] = []
+    for start in range(0, len(ids), TOGETHER):
+        some = ids[start : start + TOGETHER]
+        names = spellings(each.invoice_id for name in some for each in there[name])
+        for row in tx.execute(REPORTED.where(submission_items.c.invoice_id.in_(names))):
+            by_case = {each.case_id: each for each in there[one_spelling(row.invoice_id)]}
+            found += [(row, each) for each in by_case.values()]
+    return found
 
 
 def in_chunk(tx: Tx, submission_id: str, chunk: int) -> Pairs:

@@ -19,7 +19,7 @@ from service.domain.holds import Hold
 from service.domain.records import Batch, BatchItem, Case, Invoice, Settlement
 from service.embedded import EmbeddedRedis
 from service.settings import Settings
-from service.store import batches, cases, decisions, holds, invoices, ledger
+from service.store import batches, decisions, holds, ledger
 from service.store.database import Tx
 from tests.doors import (
     SECRET,
@@ -31,6 +31,7 @@ from tests.doors import (
     migrated,
     opened_database,
 )
+from tests.integration.store_records import save_case, save_invoices, save_settlement
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC)
 ORGANIZATION = "org-1"
@@ -111,9 +112,9 @@ def write(tx: Tx) -> None:
             *(f"case-{number}", f"881{number}", ORGANIZATION, "OPEN", None, "DEBT", None, AT),
             *(None, "{}"),
         )
-        cases.save(tx, made, read, is_over=False)
+        save_case(tx, made, read, is_over=False)
     invoice = Invoice("inv-1", ORGANIZATION, "F-1", case_id="case-1", currency="NOK", raw="{}")
-    invoices.save(tx, [replace(invoice, remaining_amount=Decimal("1234567890123.10"))], read)
+    save_invoices(tx, [replace(invoice, remaining_amount=Decimal("1234567890123.10"))], read)
     items = (
         BatchItem(True, invoice_id="inv-1", invoice_number="F-1"),
         BatchItem(False, invoice_number="F-2", errors='["too old", 1.50]'),
@@ -122,14 +123,14 @@ def write(tx: Tx) -> None:
     batches.save(tx, made_batch, read)
     raw = '{"amount":10.50,"note":"\\ud800"}'
     settled = Settlement("set-1", ORGANIZATION, "8811", "DEBT", "NOK", "ref", raw)
-    batches.save_settlement(tx, settled, read)
+    save_settlement(tx, settled, read)
     states = (ActionState.PLANNED, ActionState.UNCERTAIN, ActionState.REFUSED)
     for number, state in enumerate(states):
         ledger.plan(tx, asked(number, state))
     held = Hold("hold-1", "case-1", "dispute", "policy", AT, until=AT + timedelta(days=9000))
     holds.place(tx, held)
     decided = Decision(EntityKey.parse("case:case-1"), "level", "paused", "Held.", {"level": 1})
-    decisions.save(tx, [decided], 1)
+    decisions.save(tx, [(decided, 1)])
 
 
 def asked(number: int, state: ActionState) -> Action:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -11,10 +12,10 @@ import pytest
 
 from service.domain.actions import Action, ActionKind, ActionState
 from service.domain.deliveries import Delivery, EventState, NewEvent, digest_of
-from service.domain.entities import Claims, EntityKey, Kind
-from service.domain.records import Case
-from service.store import migrating
-from service.store.database import Database
+from service.domain.entities import Claims, EntityKey, Kind, Read
+from service.domain.records import Case, Invoice, Settlement
+from service.store import batches, cases, invoices, migrating
+from service.store.database import Database, Tx
 from service.store.registry import metadata
 from tests import servers
 
@@ -138,3 +139,22 @@ def case(name: str = "1", *, status: str = "OPEN", organization_id: str | None =
         closed_at=None,
         raw="{}",
     )
+
+
+def save_case(tx: Tx, shown: Case, read: Read, *, is_over: bool = False) -> bool:
+    """Write a case as a look does, its level as it stands; False: a later reading stands there."""
+    standing = cases.lock(tx, [shown.case_id]).get(shown.case_id)
+    saved = cases.Saved(shown, read, is_over)
+    if standing is not None:
+        saved = replace(saved, level=standing.level, desired=standing.desired)
+    return bool(cases.save(tx, [saved]))
+
+
+def save_invoices(tx: Tx, shown: Iterable[Invoice], read: Read) -> set[str]:
+    """Write invoices of one read; return the ids that were written."""
+    return invoices.save(tx, [(each, read) for each in shown])
+
+
+def save_settlement(tx: Tx, shown: Settlement, read: Read) -> bool:
+    """Write a settlement; False: a later reading stands there."""
+    return bool(batches.save_settlements(tx, [(shown, read)]))

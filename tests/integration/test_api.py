@@ -23,7 +23,7 @@ from service.domain.actions import Action, ActionKind, ActionState
 from service.domain.entities import Read
 from service.domain.records import Batch, BatchItem, Case, Invoice, Settlement
 from service.settings import Settings
-from service.store import batches, cases, entities, events, invoices, ledger
+from service.store import batches, entities, events, ledger
 from service.store.database import Tx
 from tests.doors import (
     TOKEN,
@@ -37,6 +37,7 @@ from tests.doors import (
     rows,
     settings_for,
 )
+from tests.integration.store_records import save_case, save_invoices, save_settlement
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC)
 EVENT = {"eventId", "type", "state", "entity", "receivedAt", "settledAt", "attempts"}
@@ -130,10 +131,10 @@ def furnish(tx: Tx) -> None:
     """Write one record of each kind."""
     read = Read(1, AT)
     for number in (1, 2, 3):
-        cases.save(tx, case_of(f"case-{number}"), read, is_over=False)
+        save_case(tx, case_of(f"case-{number}"), read, is_over=False)
     amount = Decimal("1234567890123.10")
     invoice = Invoice("inv-1", "org-1", "F-1", case_id="case-1", status="OPEN", currency="NOK")
-    invoices.save(tx, [replace(invoice, remaining_amount=amount, paid_amount=Decimal(0))], read)
+    save_invoices(tx, [replace(invoice, remaining_amount=amount, paid_amount=Decimal(0))], read)
     items = (
         BatchItem(True, invoice_id="inv-1", invoice_number="F-1"),
         BatchItem(False, invoice_number="F-2", errors='["too old"]'),
@@ -142,9 +143,7 @@ def furnish(tx: Tx) -> None:
         tx, Batch("batch-1", "org-1", "INVOICE", "PARTIAL", AT, None, items, raw="{}"), read
     )
     raw = '{"amount":10.50,"note":"\\ud800"}'
-    batches.save_settlement(
-        tx, Settlement("set-1", "org-1", "8811", "DEBT", "NOK", "ref", raw), read
-    )
+    save_settlement(tx, Settlement("set-1", "org-1", "8811", "DEBT", "NOK", "ref", raw), read)
     ledger.plan(
         tx,
         Action(

@@ -12,8 +12,9 @@ import pytest
 from service.domain.entities import Read
 from service.domain.holds import Hold
 from service.domain.records import Invoice
-from service.store import cases, holds, invoices
+from service.store import holds
 from service.store.database import Tx
+from tests.integration.store_records import save_case, save_invoices
 from tests.integration.test_api import AT, LISTS, Desk, case_of, desk_of, pages, refuses
 
 
@@ -56,7 +57,7 @@ def test_newest_cases_first(desk: Desk) -> None:
         for number in range(4, 9):
             made = case_of(f"case-{number}")
             at = AT + timedelta(days=number) if number < 7 else None
-            cases.save(tx, replace(made, registered_at=at), Read(1, AT), is_over=False)
+            save_case(tx, replace(made, registered_at=at), Read(1, AT), is_over=False)
 
     desk.run(furnish)
     order = [f"case-{number}" for number in (6, 5, 4, 3, 2, 1, 8, 7)]
@@ -72,7 +73,7 @@ def test_pages_stay_stable(desk: Desk) -> None:
         newer = replace(case_of("case-9"), registered_at=AT + timedelta(days=9))
         read_again = replace(case_of("case-1"), status="PAUSED")
         for case in (newer, read_again):
-            cases.save(tx, case, Read(2, AT), is_over=False)
+            save_case(tx, case, Read(2, AT), is_over=False)
 
     desk.run(furnish)
     second = desk.door.get(f"/cases?limit=2&after={first['next']}").json
@@ -109,7 +110,7 @@ def test_invoices(desk: Desk) -> None:
             )
             for number in range(2, 6)
         ]
-        invoices.save(tx, made, Read(1, AT))
+        save_invoices(tx, made, Read(1, AT))
 
     desk.run(furnish)
     assert pages(desk, "/invoices", "invoiceId") == [f"inv-{number}" for number in range(1, 6)]

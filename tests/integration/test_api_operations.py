@@ -17,9 +17,10 @@ from service.domain.holds import Hold
 from service.domain.records import Settlement
 from service.queue import Bells
 from service.redis import connect
-from service.store import batches, events, holds, ledger
+from service.store import events, holds, ledger
 from service.store.database import Tx
 from tests.doors import drained, event
+from tests.integration.store_records import save_settlement
 from tests.integration.test_api import AT, Desk, desk_of, pages, refuses
 
 ANSWERS = {
@@ -374,7 +375,7 @@ class TestLists:
             for number in (2, 3, 4):
                 raw = f'{{"totalAmount":{number}.50}}'
                 row = Settlement(f"set-{number}", "org-1", "8811", "DEBT", "NOK", None, raw)
-                batches.save_settlement(tx, row, Read(1, AT))
+                save_settlement(tx, row, Read(1, AT))
 
         desk.run(save)
         names = [f"set-{number}" for number in (1, 2, 3, 4)]

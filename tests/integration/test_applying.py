@@ -38,6 +38,7 @@ from service.errors import (
 )
 from service.inbox.stream import Stream
 from service.policies import POLICIES
+from service.policies.situations import CaseSituation, Policy, Wishes
 from service.queue import Bells
 from service.redis import connect
 from service.settings import Settings
@@ -46,6 +47,7 @@ from service.store.database import Database, Tx
 from service.telemetry.metrics import Metrics
 from tests.integration.store_records import LEASE, Clock, case_key, emptied, event
 from workers.applying import Result, apply
+from workers.looking import apply_apart
 from workers.outcomes import Outcome
 from workers.parts import Parts, new_holder
 
@@ -241,6 +243,24 @@ def test_a_batch_of_thousands(house: House) -> None:
     outcome = house.apply(house.result(claim, batch_of(*failed, succeeded=4000)))
     assert (len(outcome.settled), outcome.nudges) == (1, 4000)
     assert house.due() == 4000
+
+
+def test_what_the_database_refuses_says_why(house: House) -> None:
+    """One case that cannot be written costs the others nothing, and its event tells the reason."""
+    if house.database.is_sqlite:
+        pytest.skip("SQLite takes texts of any length")
+    for name in ("1", "2", "3"):
+        house.tell(name, key=case_key(name))
+    claims = {claim.key: claim for claim in house.claim()}
+    results = [house.result(claims[case_key(name)], case_of(name)) for name in ("1", "3")]
+    evil = house.result(claims[case_key("2")], case_of("2", status="x" * 300))
+    outcome = apply_apart(house.parts, [*results, evil])
+    assert len(outcome.settled) == 2
+    with house.database.read() as tx:
+        (error,) = [row.error for row in events.listed(tx) if row.state == "retrying"]
+    assert error is not None
+    assert error.startswith("the database refuses these values: ")
+    assert "xx" not in error
 
 
 def test_a_lost_lease_writes_nothing(house: House) -> None:
@@ -481,6 +501,40 @@ def test_a_batch_that_failed_before_its_case_was_known(house: House) -> None:
     with house.database.read() as tx:
         (hold,) = holds.of_cases(tx, ["case-1"])["case-1"]
         assert hold.key == "batch:b-1:i-1"
+
+
+def test_a_batch_that_failed_and_its_case_in_one_transaction(house: House) -> None:
+    """Neither saw the other's rows before: the batch is looked at again at once, and not later."""
+    house.tell("batch", key=BATCH)
+    house.tell("case")
+    due = {claim.key: claim for claim in house.claim()}
+    batch = batch_of({"invoiceNumber": "nr i-1"})
+    house.apply(house.result(due[BATCH], batch), house.result(due[case_key()], case_of()))
+    due = {claim.key: claim for claim in house.claim()}
+    assert BATCH in due
+    house.apply(house.result(due[BATCH], batch))
+    (again,) = house.claim()
+    house.apply(house.result(again, case_of()))
+    with house.database.read() as tx:
+        (hold,) = holds.of_cases(tx, ["case-1"])["case-1"]
+        assert hold.key == "batch:b-1:i-1"
+
+
+def test_what_is_saved_of_one_that_fails_is_told(house: House) -> None:
+    """Its invoices stand, so whom they concern hears of it: the next look sees no difference."""
+    known_case(house)
+
+    def boom(situation: CaseSituation) -> Wishes:
+        raise LookupError
+
+    house.tell("moved")
+    (claim,) = house.claim()
+    broken = replace(house.parts, policies=(Policy("boom", on_case=boom),))
+    apply(broken, [house.result(claim, case_of(remaining="40.00"))])
+    house.clock.forward(100)
+    due = {str(each.key): each for each in house.claim()}
+    house.apply(house.result(due.pop(str(case_key())), case_of(remaining="40.00")))
+    assert {*due, *(str(each.key) for each in house.claim())} == {"invoice:i-1"}
 
 
 def test_a_held_case_that_cannot_be_read_is_never_given_up(house: House) -> None:

@@ -20,7 +20,7 @@ from service.domain.records import Case
 from service.embedded import free_port
 from service.sandbox.world import ORGANIZATION_ID
 from service.settings import Settings
-from service.store import cases, ledger
+from service.store import ledger
 from service.store.database import Tx
 from tests.doors import (
     CHECKOUT,
@@ -39,6 +39,7 @@ from tests.doors import (
     rows,
     settings_for,
 )
+from tests.integration.store_records import save_case
 
 GONE = "redis://127.0.0.1:1/0"
 
@@ -77,7 +78,7 @@ def shop(redis_url: str, sqlite_url: str, tmp_path: Path) -> Settings:
 
     def furnish(tx: Tx) -> None:
         case = Case("case-1", "8812", "org-1", "OPEN", None, "DEBT", None, None, None, raw="{}")
-        cases.save(tx, case, Read(1, tx.now), is_over=False)
+        save_case(tx, case, Read(1, tx.now), is_over=False)
 
     with opened_database(settings) as database:
         database.run(furnish)

@@ -11,9 +11,9 @@ import pytest
 
 from service.domain.entities import Read
 from service.domain.records import Case, Invoice
-from service.store import cases, invoices
 from service.store.database import Tx
 from tests.doors import commands, migrated, opened_database, settings_for
+from tests.integration.store_records import save_case, save_invoices
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 Given = dict[str, object]
@@ -31,7 +31,7 @@ def given(redis_url: str, sqlite_url: str, tmp_path: Path) -> Given:
             case = Case(
                 f"case-{number}", shown, "org-1", "OPEN", None, "DEBT", None, at, None, "{}"
             )
-            cases.save(tx, case, Read(1, tx.now), is_over=False)
+            save_case(tx, case, Read(1, tx.now), is_over=False)
         made = [
             Invoice(
                 f"inv-{number}",
@@ -42,7 +42,7 @@ def given(redis_url: str, sqlite_url: str, tmp_path: Path) -> Given:
             )
             for number in range(1, 4)
         ]
-        invoices.save(tx, made, Read(1, tx.now))
+        save_invoices(tx, made, Read(1, tx.now))
 
     with opened_database(settings_for(redis_url, sqlite_url, tmp_path)) as database:
         database.run(furnish)

@@ -23,7 +23,7 @@ from service.embedded import free_port
 from service.sandbox.harness import SandboxServer
 from service.sandbox.world import ORGANIZATION_ID
 from service.settings import Settings
-from service.store import cases, holds, ledger
+from service.store import holds, ledger
 from service.store.database import Tx
 from tests.doors import (
     CHECKOUT,
@@ -35,6 +35,7 @@ from tests.doors import (
     opened_database,
     settings_for,
 )
+from tests.integration.store_records import save_case
 
 Given = dict[str, object]
 
@@ -48,7 +49,7 @@ def given(redis_url: str, sqlite_url: str, tmp_path: Path) -> Given:
         for number in range(1, 4):
             name = f"case-{number}"
             case = Case(name, "8812", "org-1", "OPEN", None, "DEBT", None, None, None, raw="{}")
-            cases.save(tx, case, Read(1, tx.now), is_over=False)
+            save_case(tx, case, Read(1, tx.now), is_over=False)
         by_policy = Hold("by-policy", "case-1", "batch_failed", "policy", tx.now)
         holds.place(tx, by_policy)
 

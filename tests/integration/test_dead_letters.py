@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -87,7 +87,10 @@ class House:
 
     def look(self, error: Exception | None = None) -> list[str]:
         """Look at all that is due, and have each fail or succeed; return their names."""
-        claims = self.claim()
+        return self.end(self.claim(), error)
+
+    def end(self, claims: Sequence[Claim], error: Exception | None = None) -> list[str]:
+        """Have looks that are under way fail or succeed; return their names."""
         read = [(claim, Read(claim.fetch_number, self.clock.now)) for claim in claims]
         apply(
             self.parts,
@@ -249,6 +252,22 @@ class TestReplayAll:
             house.clock.forward(1000)
         assert house.look() == []
         assert house.states() == {"event of a": "dead"}
+
+    def test_all_its_tries_although_another_fails_meanwhile(self, house: House) -> None:
+        """A replay during a try that then fails has every try that there is, and its own pauses."""
+        house.receive("a")
+        house.die()
+        house.receive("a", kind="CASE_CREATED")
+        house.look(Invalid())
+        house.clock.forward(1000)
+        under_way = house.claim()
+        assert house.dead.replay(Which())["replayed"] == 1
+        house.end(under_way, Invalid())
+        tries = 0
+        while "dead" not in house.states().values():
+            house.clock.forward(1000)
+            tries += len(house.look(Invalid()))
+        assert tries == MOST - 1  # the one under way was the first of the new ones
 
     def test_filters(self, house: House) -> None:
         """Type, a part of the error in any capitals, and time choose; nothing else is touched."""

@@ -22,10 +22,10 @@ from service.domain.submissions import ItemState, NewItem, SubmissionKind, place
 from service.errors import RecordMissing
 from service.queue import Bells
 from service.redis import connect
-from service.store import entities, invoices, ledger, submissions
+from service.store import entities, ledger, submissions
 from service.store.database import Database
 from service.store.handed import submission_items
-from tests.integration.store_records import NOON
+from tests.integration.store_records import NOON, save_invoices
 
 INVOICES = SubmissionKind.INVOICES
 
@@ -281,7 +281,7 @@ def test_reported_payments_nudge_their_cases(database: Database, handover: Hando
         paid_amount=Decimal("5.00"),
         credited_amount=Decimal("0.00"),
     )
-    database.run(lambda tx: invoices.save(tx, [known], Read(1, NOON)))
+    database.run(lambda tx: save_invoices(tx, [known], Read(1, NOON)))
     items = [payment(0, "invoice-1"), payment(1, "invoice-1"), payment(2, "unknown")]
     handover.place(wish(items, kind=SubmissionKind.PAYMENTS), items)
     with database.read() as tx:

@@ -9,14 +9,22 @@ from pathlib import Path
 import pytest
 
 from service.domain.actions import ActionKind, ActionState
-from service.domain.entities import Nudge
+from service.domain.entities import Nudge, Read
+from service.domain.records import Invoice
+from service.domain.reports import Report
 from service.domain.submissions import SubmissionKind
-from service.store import entities, ledger
-from service.store.reports import begin_in_chunk, of_case
+from service.store import entities, ledger, reports
+from service.store.database import Tx
+from service.store.reports import begin_in_chunk
 from tests.integration.reporting import House, raised
-from tests.integration.store_records import case_key
+from tests.integration.store_records import case_key, save_invoices
 
 HELD, FREED = ("payment_reported", None), ("payment_reported", "reflected")
+
+
+def of_case(tx: Tx, case_id: str) -> tuple[Report, ...]:
+    """Return what was reported about one case."""
+    return reports.of_cases(tx, [case_id]).get(case_id, ())
 
 
 @pytest.fixture
@@ -45,6 +53,19 @@ def test_held_from_the_report_to_the_last_ore(house: House) -> None:
         (policy, "hold"),
         (policy, "release"),
     ]
+
+
+def test_one_invoice_in_two_cases(house: House) -> None:
+    """It stands here in two spellings, in a case each: the report counts for both at once."""
+    house.know()
+    with house.parts.database.begin() as tx:
+        save_invoices(tx, [Invoice("I-1", case_id="case-2")], Read(9999, tx.now))
+    house.report("10.00")
+    with house.parts.database.begin() as tx:
+        both = reports.of_cases(tx, ["case-1", "case-2"])
+        assert {name: len(found) for name, found in both.items()} == {"case-1": 1, "case-2": 1}
+        for name, found in both.items():
+            assert of_case(tx, name) == found
 
 
 def test_one_pause_and_one_resume(house: House) -> None:

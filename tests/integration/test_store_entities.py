@@ -75,7 +75,7 @@ def test_what_comes_during_a_claim_stays_due(database: Database) -> None:
     with database.begin() as tx:
         assert entities.still_held(tx, [first]) == {case_key(): 2}
         events.settle(tx, [cause.row for cause in first.events], "applied")
-        entities.finish(tx, first)
+        entities.finish(tx, [entities.Finished(first)])
     second = one(database)
     assert [cause.event_id for cause in second.events] == ["id of two"]
     finish(database, second)

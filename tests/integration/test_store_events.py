@@ -233,7 +233,7 @@ def test_a_replay_waits_again(database: Database) -> None:
     (claim,) = database.run(lambda tx: entities.claim(tx, "me", limit=5, lease=LEASE))
     with database.begin() as tx:
         events.settle(tx, [cause.row for cause in claim.events], "applied")
-        entities.finish(tx, claim)
+        entities.finish(tx, [entities.Finished(claim)])
     with database.begin() as tx:
         events.revive(tx, [(cause.row, event("one")) for cause in claim.events])
     (again,) = database.run(lambda tx: entities.claim(tx, "me", limit=5, lease=LEASE))

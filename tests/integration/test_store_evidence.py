@@ -12,9 +12,17 @@ import pytest
 from service.domain.actions import ActionKind, ActionState
 from service.domain.entities import Read
 from service.domain.records import Batch, BatchItem, Settlement
-from service.store import batches, cases, events, evidence, examining, leases, ledger
+from service.store import batches, events, evidence, examining, leases, ledger
 from service.store.database import Database, Tx
-from tests.integration.store_records import NOON, action, case, event, migrated
+from tests.integration.store_records import (
+    NOON,
+    action,
+    case,
+    event,
+    migrated,
+    save_case,
+    save_settlement,
+)
 
 
 @pytest.fixture
@@ -102,7 +110,7 @@ def test_records(database: Database) -> None:
         batches.save(tx, batch, Read(1, tx.now))
         for number, raw in enumerate(('{"totalAmount": 1.50}', '{"amountNote": "x"}')):
             paid = Settlement(f"s-{number}", "org-1", None, None, None, None, raw)
-            batches.save_settlement(tx, paid, Read(2, tx.now))
+            save_settlement(tx, paid, Read(2, tx.now))
         debtors = [{"type": "PRIVATE", "fullName": "Kari Nordmann"}, {"type": 7}, "?"]
         record = {"debtors": debtors, "registeredAt": "2026-05-01T08:00:00", "closedAt": None}
         closed = replace(case("1", status="DONE"), closed_at=NOON, raw=json.dumps(record))
@@ -110,9 +118,9 @@ def test_records(database: Database) -> None:
             "registeredAt": "2026-05-01T08:00:00+02:00",
             "closedAt": "2026-05-02T08:00:00Z",
         }
-        cases.save(tx, closed, Read(3, tx.now), is_over=True)
-        cases.save(tx, replace(case("2"), raw=json.dumps(zoned)), Read(4, tx.now), is_over=False)
-        cases.save(tx, replace(case("3"), raw="[]"), Read(5, tx.now), is_over=False)
+        save_case(tx, closed, Read(3, tx.now), is_over=True)
+        save_case(tx, replace(case("2"), raw=json.dumps(zoned)), Read(4, tx.now), is_over=False)
+        save_case(tx, replace(case("3"), raw="[]"), Read(5, tx.now), is_over=False)
 
     database.run(fill)
     found = gathered(database)

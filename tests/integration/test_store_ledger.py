@@ -25,6 +25,7 @@ from tests.integration.store_records import (
     case,
     case_key,
     migrated,
+    save_case,
 )
 
 
@@ -84,6 +85,14 @@ class TestHolds:
         assert kept is not None
         assert (kept.released_by, kept.released_at) == ("released", NOON)
 
+    def test_released_by_the_thousand(self, database: Database) -> None:
+        """Cases that end together may have had more holds than one statement can name."""
+        one = hold()
+        with database.begin() as tx:
+            holds.place(tx, one)
+            others = [f"none-{n}" for n in range(70_000)]
+            assert holds.release(tx, [*others, one.hold_id], "case_closed") == [one.hold_id]
+
     def test_expired(self, database: Database, clock: Clock) -> None:
         """Due from `until` on, until somebody ends it; not counted as in force meanwhile."""
         short, long = hold(seconds=5), hold(seconds=500)
@@ -119,7 +128,7 @@ class TestHolds:
             read = Read(1, NOON)
             for name in ("1", "2"):
                 shown = replace(case(name), status=status)
-                cases.save(tx, shown, read, is_over=is_over)
+                save_case(tx, shown, read, is_over=is_over)
             placed = [holds.place(tx, hold()).hold_id for _ in range(2)]
             assert cases.held_unpaused(tx) == count
             adrift = {row.case_id for row in cases.listed(tx, cases.Wanted(adrift=True))}
@@ -270,9 +279,9 @@ def test_the_same_decision_is_one_row(database: Database) -> None:
     same = replace(one, facts={"a": 1, "b": 2})
     other = replace(one, facts={"a": 2})
     with database.begin() as tx:
-        assert decisions.save(tx, [one, same, other], 1) == [one, other]
+        assert decisions.save(tx, [(each, 1) for each in (one, same, other)]) == [one, other]
     with database.begin() as tx:
-        assert decisions.save(tx, [same], 2) == []
+        assert decisions.save(tx, [(same, 2)]) == []
         rows = decisions.of_entity(tx, case_key())
     assert [(row.outcome, row.fetch_number) for row in rows] == [("paused", 1), ("paused", 1)]
 

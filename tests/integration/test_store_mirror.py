@@ -15,7 +15,14 @@ from service.domain.entities import Read
 from service.domain.records import Batch, BatchItem, Invoice, Settlement
 from service.store import batches, cases, invoices
 from service.store.database import Database
-from tests.integration.store_records import NOON, case, emptied
+from tests.integration.store_records import (
+    NOON,
+    case,
+    emptied,
+    save_case,
+    save_invoices,
+    save_settlement,
+)
 
 SHARED = settings(
     max_examples=40,
@@ -49,14 +56,14 @@ def test_the_latest_reading_stays_in_any_order(
     for number in [*order, *extra]:
         with database.begin() as tx:
             status = f"S{number}"
-            written = cases.save(tx, case(name, status=status), read(number), is_over=False)
+            written = save_case(tx, case(name, status=status), read(number), is_over=False)
             seen = Invoice(name, status=status, remaining_amount=Decimal(number))
-            invoices.save(tx, [seen], read(number))
+            save_invoices(tx, [seen], read(number))
             items = tuple(BatchItem(True, f"{number}-{n}") for n in range(number))
             batch = Batch(name, "org", "INVOICE", status, None, None, items, "{}")
             assert batches.save(tx, batch, read(number)) is written
             paid = Settlement(name, "org", status, None, "NOK", None, "{}")
-            assert batches.save_settlement(tx, paid, read(number)) is written
+            assert save_settlement(tx, paid, read(number)) is written
     with database.read() as tx:
         kept = cases.get(tx, f"case-{name}")
         assert kept is not None
@@ -76,9 +83,9 @@ def test_the_latest_reading_stays_in_any_order(
 def test_a_case_keeps_its_level(database: Database) -> None:
     """What Amili says of a case never touches what our holds say of it."""
     with database.begin() as tx:
-        assert cases.save(tx, case(), read(1), is_over=False)
+        assert save_case(tx, case(), read(1), is_over=False)
         cases.set_level(tx, "case-1", 7, "paused")
-        assert cases.save(tx, case(status="PAUSED"), read(2), is_over=True)
+        assert save_case(tx, case(status="PAUSED"), read(2), is_over=True)
         standing = cases.lock(tx, ["case-1", "case-2"])
     assert set(standing) == {"case-1"}
     one = standing["case-1"]
@@ -90,9 +97,9 @@ def test_what_a_reading_does_not_name_stays(database: Database) -> None:
     by_itself = Invoice("i-1", status="OPEN", type="NOTICE", remaining_amount=Decimal("10.00"))
     in_case = Invoice("i-1", case_id="c-1", remaining_amount=Decimal("5.00"))
     with database.begin() as tx:
-        assert invoices.save(tx, [by_itself], read(1)) == {"i-1"}
-        assert invoices.save(tx, [in_case], read(2)) == {"i-1"}
-        assert invoices.save(tx, [by_itself], read(2)) == set()
+        assert save_invoices(tx, [by_itself], read(1)) == {"i-1"}
+        assert save_invoices(tx, [in_case], read(2)) == {"i-1"}
+        assert save_invoices(tx, [by_itself], read(2)) == set()
         row = invoices.known(tx, ["i-1"])["i-1"]
     assert (row.status, row.type, row.case_id) == ("OPEN", "NOTICE", "c-1")
     assert str(row.remaining_amount) == "5.00"
@@ -101,8 +108,8 @@ def test_what_a_reading_does_not_name_stays(database: Database) -> None:
 def test_an_organization_once_known_stays(database: Database) -> None:
     """A reading without organization does not forget it."""
     with database.begin() as tx:
-        cases.save(tx, case(), read(1), is_over=False)
-        cases.save(tx, case(organization_id=None), read(2), is_over=False)
+        save_case(tx, case(), read(1), is_over=False)
+        save_case(tx, case(organization_id=None), read(2), is_over=False)
         found = cases.get(tx, "case-1")
     assert found is not None
     assert found.organization_id == "org-1"
@@ -116,7 +123,7 @@ def test_money_keeps_its_scale(database: Database, amount: str) -> None:
     """An amount comes back with the value and the digits that it had."""
     before = Decimal(amount)
     with database.begin() as tx:
-        invoices.save(tx, [Invoice("i-1", remaining_amount=before)], read(1))
+        save_invoices(tx, [Invoice("i-1", remaining_amount=before)], read(1))
         after = invoices.known(tx, ["i-1"])["i-1"].remaining_amount
     assert after == before
     assert after is not None
@@ -134,7 +141,7 @@ def test_money_to_the_last_cent(database: Database, amount: Decimal) -> None:
     """Whatever amount with two places: the same text comes back."""
     name = str(next(_runs))
     with database.begin() as tx:
-        invoices.save(tx, [Invoice(name, paid_amount=amount)], read(1))
+        save_invoices(tx, [Invoice(name, paid_amount=amount)], read(1))
         after = invoices.known(tx, [name])[name].paid_amount
     assert str(after) == str(amount if amount or database.is_sqlite else abs(amount))
 
@@ -155,7 +162,7 @@ def test_thousands_of_invoices_at_once(database: Database) -> None:
     """More rows than one statement takes; every one is written and found."""
     many = [Invoice(f"i-{n}", case_id="c-1") for n in range(1300)]
     with database.begin() as tx:
-        assert len(invoices.save(tx, many, read(1))) == 1300
+        assert len(save_invoices(tx, many, read(1))) == 1300
         assert len(invoices.known(tx, [each.invoice_id for each in many])) == 1300
         assert len(invoices.of_case(tx, "c-1")) == 1300
 
@@ -164,7 +171,7 @@ def test_the_same_invoice_twice_in_one_reading(database: Database) -> None:
     """A case that names an invoice twice is no reason to fail: the last naming counts."""
     twice = [Invoice("i-1", status="A"), Invoice("i-2"), Invoice("i-1", status="B")]
     with database.begin() as tx:
-        assert invoices.save(tx, twice, read(1)) == {"i-1", "i-2"}
+        assert save_invoices(tx, twice, read(1)) == {"i-1", "i-2"}
         assert invoices.known(tx, ["i-1"])["i-1"].status == "B"
 
 
@@ -176,7 +183,7 @@ def test_invoices_by_any_name(database: Database) -> None:
         Invoice("i-3"),
     ]
     with database.begin() as tx:
-        invoices.save(tx, rows, read(1))
+        save_invoices(tx, rows, read(1))
         found = invoices.named(tx, ids=["i-3"], numbers=["n-1"], sources=["u-2"])
         assert {each.invoice_id for each in found} == {"i-1", "i-2", "i-3"}
         assert invoices.named(tx, ids=[], numbers=[], sources=[]) == []
@@ -187,6 +194,6 @@ def test_thousands_of_names_at_once(database: Database) -> None:
     """A batch may fail with more names than one statement takes; all are looked for."""
     names = [f"n-{n}" for n in range(70_000)]
     with database.begin() as tx:
-        invoices.save(tx, [Invoice("i-1", invoice_number="n-69999")], read(1))
+        save_invoices(tx, [Invoice("i-1", invoice_number="n-69999")], read(1))
         found = invoices.named(tx, ids=names, numbers=names, sources=names)
     assert [each.invoice_id for each in found] == ["i-1"]

@@ -10,7 +10,7 @@ from service.domain.records import Invoice
 from service.settings import Settings
 from service.store import invoices
 from tests.doors import DoorThread, Reply, command, migrated, opened_database, settings_for
-from tests.integration.store_records import Clock
+from tests.integration.store_records import Clock, save_invoices
 
 KNOWN = "0f1e2d3c-aaaa-bbbb-cccc-000000000000"
 CAPITALS = KNOWN.upper()
@@ -29,7 +29,7 @@ def know(config: Settings, *ids: str) -> None:
     """Have these invoices known."""
     with opened_database(config) as database:
         read = Read(1, Clock().now)
-        database.run(lambda tx: invoices.save(tx, [Invoice(each) for each in ids], read))
+        database.run(lambda tx: save_invoices(tx, [Invoice(each) for each in ids], read))
 
 
 def told(reply: Reply) -> list[tuple[int, str, str]]:
