@@ -173,7 +173,9 @@ class House:
                 for each in self.amili.take(MOST_AT_ONCE)
             ]
             if not taken:
-                left = self.amili.bag[0][0] - self.clockwork.now if self.amili.bag else None
+                left = None
+                if self.amili.bag:  # a loop may wake a little early: then it would never sleep again
+                    left = max(self.amili.bag[0][0] - self.clockwork.now, 1e-4)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), left)
                 continue
