@@ -8,34 +8,19 @@ old) writes nothing.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 
-from service.amili.resources import Fetched
-from service.domain.actions import LEVEL
 from service.domain.decisions import Decision
 from service.domain.entities import Claim, EntityKey, Kind, Nudge, Read
-from service.domain.holds import active
-from service.domain.pausing import is_confirmed_pause
 from service.domain.records import Batch, BatchItem, Invoice, one_spelling
 from service.policies.situations import Wishes
-from service.store import (
-    batches,
-    cases,
-    entities,
-    events,
-    holds,
-    invoices,
-    ledger,
-    submissions,
-)
+from service.store import batches, cases, entities, finishing, invoices
 from service.store.database import Tx, spoils_all
-from workers import backoff
+from workers.failing import fail, log_unexpected
 from workers.handlers import HANDLERS
 from workers.handlers.looks import After, Asking, Before, Look
 from workers.judging import judge_batch, judge_case
@@ -43,7 +28,7 @@ from workers.kept import Kept, kept_of
 from workers.outcomes import Outcome
 from workers.parts import Parts
 from workers.tracking import follow
-from workers.work import Work
+from workers.work import Result, Work
 from workers.writes import Writes
 
 log = structlog.get_logger()
@@ -52,16 +37,6 @@ log = structlog.get_logger()
 DOUBT_SECONDS = (2, 10, 60)
 #: When a batch is looked at again whose failed items belong to no case that is known.
 BATCH_AGAIN = timedelta(seconds=20)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A claim and what fetching it brought: a record, or an error."""
-
-    claim: Claim
-    read: Read
-    fetched: Fetched[Any] | None = None
-    error: Exception | None = None
 
 
 def apply(parts: Parts, results: Sequence[Result]) -> Outcome:
@@ -167,7 +142,7 @@ def settle(work: Work, kept: Kept, seen: Seen) -> Sequence[Nudge]:
     unseen_at = unseen_until(look.claim, read, work.parts.rules.read_lag)
     looks = [at for at in (doubt_at, unseen_at, wishes.look_again_at) if at is not None]
     again_at = min(looks, default=None)
-    work.writes.finished.append(entities.Finished(look.claim, doubt, again_at))
+    work.writes.finished.append(finishing.Finished(look.claim, doubt, again_at))
     return (*seen.after.nudges, *wishes.nudges)
 
 
@@ -323,79 +298,3 @@ def named_by(tx: Tx, asking: Asking) -> dict[BatchItem, Invoice]:
         if match:
             matches[item] = match
     return matches
-
-
-# --- failures -----------------------------------------------------------------
-
-
-def fail(work: Work, result: Result, error: Exception) -> None:
-    """Give the entity back: later, or to an operator once its attempts are used up."""
-    tx, parts, claim = work.tx, work.parts, result.claim
-    if backoff.may_lag(error, claim, result.read, parts.rules.read_lag):
-        wait_until_shown(work, claim, error)
-        return
-    rows = [cause.row for cause in claim.events]
-    counts = backoff.counts(error)
-    spent = counts and claim.attempts + 1 >= parts.settings.max_attempts
-    until = tx.now + backoff.wait(error, claim.failures, parts.chance)
-    words = backoff.told(error)
-    if counts or claim.failures == 0:
-        put_off = events.postpone(tx, rows, words, counts=counts, dead=spent)
-        work.outcome.dead += [row.label for row in put_off if spent]
-    if spent:
-        watched = is_watched(tx, claim.key)
-        entities.give_up(tx, claim, error=words, until=until, is_watched=watched)
-        spent = not (claim.nudges or watched)
-    else:
-        entities.put_off(tx, claim, until=until, error=words, counts=counts)
-    log.info(
-        "look_failed",
-        entity=str(claim.key),
-        reason=words,
-        attempt=claim.attempts + (1 if counts else 0),
-        outcome="given_up" if spent else "waiting",
-    )
-
-
-def wait_until_shown(work: Work, claim: Claim, error: Exception) -> None:
-    """Look again soon for what was announced just now; that it is not shown is no attempt."""
-    tx, words = work.tx, backoff.told(error)
-    events.postpone(tx, [cause.row for cause in claim.events], words, counts=False, dead=False)
-    until = tx.now + backoff.soon(tx.now - (claim.told_at or tx.now), work.parts.chance)
-    entities.wait(tx, claim, until=until, error=words)
-    log.info(
-        "look_failed",
-        entity=str(claim.key),
-        reason=words,
-        attempt=claim.attempts,
-        outcome="not_shown_yet",
-    )
-
-
-def is_watched(tx: Tx, key: EntityKey) -> bool:
-    """Say whether an entity is to be looked at until it is read.
-
-    A case that is held, called about or paused by us; a batch of ours that has not ended.
-    """
-    if key.kind is Kind.BATCH:
-        chunk = submissions.chunk_of_batch(tx, key.id)
-        return chunk is not None and chunk.ended_at is None
-    if key.kind is not Kind.CASE or key.is_lookup:
-        return False
-    if active(holds.of_cases(tx, [key.id])[key.id], tx.now):
-        return True
-    actions = ledger.of_cases(tx, [key.id])[key.id]
-    levels = [action for action in actions if action.kind in LEVEL]
-    ours = bool(levels) and is_confirmed_pause(levels[-1])
-    return ours or any(action.is_open for action in actions)
-
-
-def log_unexpected(claim: Claim, error: Exception) -> None:
-    """Tell where our own code failed: the place, never the values."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    log.error(
-        "unexpected_fault",
-        entity=str(claim.key),
-        error=type(error).__name__,
-        place=f"{last.filename.rpartition('/')[2]}:{last.lineno}",
-    )

@@ -16,10 +16,12 @@ from service.domain.entities import Claim, Read
 from service.errors import SchemaMismatch, StoreContended, StoreUnavailable, WorkerDied
 from service.store import entities
 from service.store.database import Tx
-from workers.applying import Result, apply, log_unexpected
+from workers.applying import apply
+from workers.failing import log_unexpected
 from workers.fetching import fetch
 from workers.outcomes import Outcome
 from workers.parts import Parts
+from workers.work import Result
 
 #: Entities in one transaction: SQLite lets nobody else write meanwhile.
 TOGETHER = 100

@@ -1,13 +1,26 @@
-"""What one entity's part of a transaction works with."""
+"""What one entity's part of a transaction begins with, and works with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from service.amili.resources import Fetched
+from service.domain.entities import Claim, Read
 from service.store.database import Tx
 from workers.outcomes import Outcome
 from workers.parts import Parts
 from workers.writes import Writes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A claim and what fetching it brought: a record, or an error."""
+
+    claim: Claim
+    read: Read
+    fetched: Fetched[Any] | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)

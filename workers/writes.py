@@ -13,7 +13,7 @@ from service.domain.actions import Action
 from service.domain.decisions import Decision
 from service.domain.holds import Hold
 from service.errors import StoreContended
-from service.store import cases, decisions, entities, events, holds, ledger
+from service.store import cases, decisions, events, finishing, holds, ledger
 from service.store.database import Tx
 from workers.outcomes import Outcome
 
@@ -32,7 +32,7 @@ class Writes:
     decisions: list[tuple[Decision, int]] = field(default_factory=list)
     #: Rows of events that are settled now.
     settled: list[int] = field(default_factory=list)
-    finished: list[entities.Finished] = field(default_factory=list)
+    finished: list[finishing.Finished] = field(default_factory=list)
 
     def add(self, other: Writes) -> None:
         """Take over what one look is to write."""
@@ -55,7 +55,7 @@ class Writes:
         for row in events.settle(tx, self.all_settled(tx), "applied"):
             seconds = (tx.now - row.received_at).total_seconds()
             outcome.settled.append((bytes(row.digest), row.label, seconds))
-        entities.finish(tx, self.finished)
+        finishing.finish(tx, self.finished)
 
     def all_settled(self, tx: Tx) -> list[int]:
         """Name the events that are settled: a success settles the dead ones of its entity, too."""

@@ -30,9 +30,10 @@ from service.telemetry.metrics import Metrics
 from tests.bench import bodies, stub_amili
 from tests.bench.results import say
 from tests.servers import fresh_database
-from workers.applying import Result, apply
+from workers.applying import apply
 from workers.looking import TOGETHER, claim
 from workers.parts import Parts, opened
+from workers.work import Result
 
 T = TypeVar("T")
 EVENTS_A_CASE = 10

@@ -31,9 +31,10 @@ from service.store.database import Tx
 from service.telemetry.metrics import Metrics
 from tests.integration.store_records import LEASE, Clock, case_key, emptied, event
 from workers import submitting
-from workers.applying import Result, apply
+from workers.applying import apply
 from workers.parts import Parts, new_holder
 from workers.submitting import Ended
+from workers.work import Result
 
 ORG = "org-1"
 

@@ -46,10 +46,11 @@ from service.store import batches, cases, decisions, entities, events, holds, in
 from service.store.database import Database, Tx
 from service.telemetry.metrics import Metrics
 from tests.integration.store_records import LEASE, Clock, case_key, emptied, event
-from workers.applying import Result, apply
+from workers.applying import apply
 from workers.looking import apply_apart
 from workers.outcomes import Outcome
 from workers.parts import Parts, new_holder
+from workers.work import Result
 
 ORG = "org-1"
 #: Seconds within which «there is none» proves nothing: three read lags.

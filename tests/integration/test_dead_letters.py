@@ -39,10 +39,11 @@ from service.store.schema import events as table
 from service.telemetry.metrics import Metrics
 from tests.doors import event, eventually
 from tests.integration.store_records import LEASE, Clock, emptied
-from workers.applying import Result, apply
+from workers.applying import apply
 from workers.handlers import HANDLERS
 from workers.handlers.looks import After, Look
 from workers.parts import Parts, new_holder
+from workers.work import Result
 
 #: What Amili may say while it is away; none of it is an attempt.
 AWAY = (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from service.domain.entities import Claim, EntityKey, Nudge
 from service.errors import StoreError
-from service.store import entities, events
+from service.store import entities, events, finishing
 from service.store.database import Database, Tx
 from service.store.entities import Want
 from tests.integration.store_records import (
@@ -50,9 +51,9 @@ def names(claims: tuple[Claim, ...]) -> list[str]:
     return sorted(each.key.id for each in claims)
 
 
-def finish(database: Database, done: Claim, **more: object) -> None:
+def finish(database: Database, done: Claim, **more: Any) -> None:
     """Settle a claim."""
-    database.run(lambda tx: entities.finish(tx, done, **more))  # type: ignore[arg-type]
+    database.run(lambda tx: finishing.finish(tx, [finishing.Finished(done, **more)]))
 
 
 def test_due_claimed_done(database: Database) -> None:
@@ -75,7 +76,7 @@ def test_what_comes_during_a_claim_stays_due(database: Database) -> None:
     with database.begin() as tx:
         assert entities.still_held(tx, [first]) == {case_key(): 2}
         events.settle(tx, [cause.row for cause in first.events], "applied")
-        entities.finish(tx, [entities.Finished(first)])
+        finishing.finish(tx, [finishing.Finished(first)])
     second = one(database)
     assert [cause.event_id for cause in second.events] == ["id of two"]
     finish(database, second)

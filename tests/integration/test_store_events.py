@@ -11,7 +11,7 @@ import pytest
 from service.domain.deliveries import EventState, NewEvent
 from service.domain.entities import Claims, EntityKey, Kind
 from service.errors import StoreError
-from service.store import entities, events
+from service.store import entities, events, finishing
 from service.store.database import Database
 from service.store.events import Stored
 from tests.integration.store_records import (
@@ -233,7 +233,7 @@ def test_a_replay_waits_again(database: Database) -> None:
     (claim,) = database.run(lambda tx: entities.claim(tx, "me", limit=5, lease=LEASE))
     with database.begin() as tx:
         events.settle(tx, [cause.row for cause in claim.events], "applied")
-        entities.finish(tx, [entities.Finished(claim)])
+        finishing.finish(tx, [finishing.Finished(claim)])
     with database.begin() as tx:
         events.revive(tx, [(cause.row, event("one")) for cause in claim.events])
     (again,) = database.run(lambda tx: entities.claim(tx, "me", limit=5, lease=LEASE))

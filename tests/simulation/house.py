@@ -174,7 +174,9 @@ class House:
             ]
             if not taken:
                 left = None
-                if self.amili.bag:  # a loop may wake a little early: then it would never sleep again
+                if (
+                    self.amili.bag
+                ):  # a loop may wake a little early: then it would never sleep again
                     left = max(self.amili.bag[0][0] - self.clockwork.now, 1e-4)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), left)
