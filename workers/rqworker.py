@@ -10,14 +10,17 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import structlog
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 from rq import Queue, Worker
+from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.worker.base import WorkerStatus
 
 from service.queue import JOBS, QueueName
 from service.redis import connect
@@ -65,10 +68,28 @@ class BellWorker(Worker):
             super().maintain_heartbeats(job, execution)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Say that this worker is there."""
+        """Say that this worker is there. Raises StopRequested when it is to stop, and idle."""
         with self._outliving("heartbeat"):
             super().heartbeat(timeout, pipeline)
             self.is_away = False
+        if self._stop_requested and self.get_state() != WorkerStatus.BUSY:
+            raise StopRequested
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Stop at once when idle, else after the job.
+
+        RQ only raises, or only notes it. What it raises can be lost in the step that the signal
+        broke off, and what it notes is not looked at while it waits for a bell; so we do both.
+        """
+        self._stop_requested = True
+        untyped: Any = super()
+        untyped.request_stop(signum, frame)
+
+    def set_shutdown_requested_date(self) -> None:
+        """Say that it is about to stop."""
+        with self._outliving("shutdown"):
+            untyped: Any = super()
+            untyped.set_shutdown_requested_date()
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
         """Say what this worker does."""

@@ -41,10 +41,15 @@ def is_demoted(error: Exception) -> bool:
 
 
 class Follows:
-    """Closes a connection to a server that was demoted; raises redis.ConnectionError then."""
+    """Closes a connection to a server that was demoted; raises redis.ConnectionError then.
+
+    It also closes one whose read a signal broke off. Those that redis-py makes for Sentinels stay
+    open then, and the answer that comes late is taken for that to the next command.
+    """
 
     def read_response(self, *words: Any, **options: Any) -> Any:
         """Read an answer, as redis-py's connections do."""
+        options.setdefault("disconnect_on_error", True)
         try:
             return super().read_response(*words, **options)  # type: ignore[misc]
         except redis.ResponseError as exc:

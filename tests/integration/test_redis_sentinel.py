@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -116,6 +120,29 @@ def test_master_frozen(replicated: Replicated) -> None:
     asyncio.run(use())
     eventually(lambda: written(client, "after", "sync"))
     assert new.asks(lambda asked: asked.get("after")) == b"sync"
+    client.close()
+
+
+def test_wait_is_broken_off(replicated: Replicated) -> None:
+    """A signal ends a wait; the answer that comes late is not taken for the next command's."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise LookupError
+
+    def interrupt() -> None:
+        clients = partial(replicated.master.asks, lambda node: node.client_list())
+        eventually(lambda: any(each["cmd"] == "blpop" for each in clients()))
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    client = connect(replicated.url)
+    client.set("asked", "told")
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with in_background(interrupt), pytest.raises(LookupError):
+            client.blpop(["nothing"], timeout=2)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert client.get("asked") == b"told"
     client.close()
 
 

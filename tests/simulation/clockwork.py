@@ -204,6 +204,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         #: Unix seconds as a float are no finer than a quarter of a microsecond.
         self._clock_resolution = 1e-5
         self._late = 0.0
+        #: Its process died: nobody is left to look at what its tasks came to.
+        self.is_abandoned = False
         self.set_task_factory(self._task)
         self.set_exception_handler(self._told)
 
@@ -240,6 +242,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _told(self, loop: Any, context: dict[str, Any]) -> None:
         """Keep what nobody caught, unless it is how a process dies."""
         error = context.get("exception")
+        if self.is_abandoned or self._process.is_dead:
+            return
         if error is not None and not isinstance(error, Crashed | Gone | Ended):
             self._process.clockwork.faults.append(error)
 
@@ -253,6 +257,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 def bury(loop: VirtualLoop, *, is_dead: bool) -> None:
     """End what still runs in a loop; what is dead can do nothing on its way out."""
     process = loop._process
+    loop.is_abandoned = is_dead
     was, process.is_dead = process.is_dead, True
     try:
         for _ in range(10):
