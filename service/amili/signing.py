@@ -16,33 +16,48 @@ from service.amili.contract import Contract
 from service.amili.schemes import RECIPES, SCHEMES, Scheme
 from service.errors import ConfigError, SignatureError, StaleDelivery
 
-__all__ = ["SCHEMES", "sign", "verify"]
+__all__ = ["SCHEMES", "Verifier", "sign", "verify"]
 
 WHSEC = "whsec_"
+
+
+class Verifier:
+    """Proves deliveries by the same secrets and contract; what both decide is prepared once.
+
+    Raises ConfigError for no secret, an empty one, or one that the scheme cannot use.
+    """
+
+    def __init__(self, secrets: Sequence[str], contract: Contract) -> None:
+        _check_secrets(secrets)
+        self._contract = contract
+        self._recipe = RECIPES[contract.signature_scheme]
+        self._reader = READERS[self._recipe.form]
+        self._keys = _keys(secrets, contract.signature_scheme)
+
+    def verify(self, headers: Headers, body: bytes, now: float) -> None:
+        """Prove that the delivery is Amili's; raise SignatureError or StaleDelivery when not.
+
+        Every secret is tried, in constant time, also after one has matched. The time
+        window is looked at last, so that only an authentic delivery is ever "stale".
+        """
+        claim = self._reader(headers, self._contract, self._recipe)
+        message = claim.prefix + body
+        matched = False
+        for key in self._keys:
+            digest = hmac.digest(key, message, claim.algorithm)
+            for signature in claim.signatures:
+                matched |= hmac.compare_digest(digest, signature)
+        if not matched:
+            raise SignatureError("no_secret_matched")
+        if claim.signed_at is not None:
+            _check_age(now - claim.signed_at, self._contract.signature_tolerance_seconds)
 
 
 def verify(
     headers: Headers, body: bytes, secrets: Sequence[str], *, contract: Contract, now: float
 ) -> None:
-    """Prove that the delivery is Amili's; raise SignatureError or StaleDelivery when not.
-
-    Every secret is tried, in constant time, also after one has matched. The time
-    window is looked at last, so that only an authentic delivery is ever "stale".
-    """
-    _check_secrets(secrets)
-    scheme = contract.signature_scheme
-    recipe = RECIPES[scheme]
-    claim = READERS[recipe.form](headers, contract, recipe)
-    message = claim.prefix + body
-    matched = False
-    for key in _keys(secrets, scheme):
-        digest = hmac.digest(key, message, claim.algorithm)
-        for signature in claim.signatures:
-            matched |= hmac.compare_digest(digest, signature)
-    if not matched:
-        raise SignatureError("no_secret_matched")
-    if claim.signed_at is not None:
-        _check_age(now - claim.signed_at, contract.signature_tolerance_seconds)
+    """Prove one delivery, as `Verifier.verify` does."""
+    Verifier(secrets, contract).verify(headers, body, now)
 
 
 def sign(

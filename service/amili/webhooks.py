@@ -1,4 +1,4 @@
-"""What Amili's webhooks say: one class for each event type, and `read`. Pure.
+"""What Amili's webhooks say: one class for each event type, `envelope` and `read`. Pure.
 
 To add a type: write its class and name it in `EVENTS`.
 
@@ -11,7 +11,7 @@ be done without it.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
@@ -24,11 +24,13 @@ __all__ = [
     "BatchCompleted",
     "CaseCreated",
     "CaseUpdated",
+    "Envelope",
     "Event",
     "EventData",
     "Hint",
     "SettlementCreated",
     "Subject",
+    "envelope",
     "read",
 ]
 
@@ -142,48 +144,68 @@ SAME = {"CASE": "CASE_CREATED"}
 # --- reading ----------------------------------------------------------------
 
 
-def read(body: bytes, event_header: str | None = None) -> Event:
-    """Read the body of an authentic delivery; raise MalformedDelivery when it is no envelope.
+class Envelope(NamedTuple):
+    """What stands around an event's data, and the data unread."""
+
+    event_id: str
+    type: str
+    #: The type where it is a known one, else «other».
+    label: str
+    members: dict[str, Any]
+    data: dict[str, Any]
+
+
+def envelope(body: bytes, event_header: str | None = None) -> Envelope:
+    """Open the body of an authentic delivery; raise MalformedDelivery when it is no envelope.
 
     `event_header`: the event's type as the header says it, used when the body does not.
     """
-    envelope = _envelope(body)
-    event_id = keepable(envelope.get("id"))
+    members = _members(body)
+    event_id = keepable(members.get("id"))
     if event_id is None:
         raise MalformedDelivery(f"id: {NEEDED}")
-    data = envelope.get("data")
+    data = members.get("data")
     if data is not None and not isinstance(data, dict):
         raise MalformedDelivery("data: expected a JSON object")
-    name = _type(envelope, event_header)
-    known = EVENTS.get(name)
-    facts, problem = _facts(known or EventData, data or {})
+    name = _type(members, event_header)
+    return Envelope(event_id, name, name if name in EVENTS else OTHER, members, data or {})
+
+
+def read(body: bytes, event_header: str | None = None) -> Event:
+    """Read all that a delivery says; raises as `envelope` does.
+
+    What is wrong with its data refuses nothing: it is the event's `problem`.
+    """
+    opened = envelope(body, event_header)
+    known = EVENTS.get(opened.type)
+    facts, problem = _facts(known or EventData, opened.data)
     return Event(
-        event_id=event_id,
-        type=name,
-        label=name if known else OTHER,
-        source=keepable(envelope.get("source")),
-        time_stamp=read_time(envelope.get("timeStamp")),
-        organization_id=_organization(data or {}),
+        event_id=opened.event_id,
+        type=opened.type,
+        label=opened.label,
+        source=keepable(opened.members.get("source")),
+        time_stamp=read_time(opened.members.get("timeStamp")),
+        organization_id=_organization(opened.data),
         subject=facts.subject() if facts and known else None,
         hint=facts.hint() if facts and known else Hint(),
         problem=problem,
     )
 
 
-def _envelope(body: bytes) -> dict[str, Any]:
+def _members(body: bytes) -> dict[str, Any]:
     try:
-        envelope = decode(body)
+        members = decode(body)
     except ValueError as exc:
         raise MalformedDelivery(f"body: {exc}") from None
-    if not isinstance(envelope, dict):
+    if not isinstance(members, dict):
         raise MalformedDelivery("body: expected a JSON object")
-    return envelope
+    return members
 
 
-def _type(envelope: dict[str, Any], header: str | None) -> str:
+def _type(members: dict[str, Any], header: str | None) -> str:
     """Name the event's type: a known name where one is said, else what is said first."""
     said = [
-        name for name in (envelope.get("type"), envelope.get("eventType")) if name not in (None, "")
+        name for name in (members.get("type"), members.get("eventType")) if name not in (None, "")
     ]
     if not said and header:
         said = [header]

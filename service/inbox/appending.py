@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from service.domain.deliveries import Delivery
 from service.inbox import keys
-from service.redis import DEMOTED, connect_async
+from service.redis import DEMOTED, Quick, connect_async
 
 Durability = Literal["unknown", "ok", "unverified", "too weak"]
 log = structlog.get_logger()
@@ -62,12 +62,18 @@ class Appended:
 
 
 class Appender:
-    """Appends groups of deliveries; one connection, no retries: the caller has a second store."""
+    """Appends groups of deliveries, without retries: the caller has a second store.
+
+    Nor does it bound `append` in time: that is the caller's, too.
+    """
 
     def __init__(self, url: str, *, demand: Literal["disk", "memory"]) -> None:
         self._demand = demand
         self.durability: Durability = "unknown"
-        self._redis = connect_async(url, on_connect=self._check, connections=2)
+        self._redis = connect_async(url, on_connect=self._check, connections=1)
+        self._quick = Quick(
+            connect_async(url, on_connect=self._check, connections=1, answer_seconds=None)
+        )
         self._sha = ""
 
     async def append(self, group: Sequence[Delivery]) -> Appended:
@@ -88,6 +94,7 @@ class Appender:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._quick.close()
         await self._redis.aclose()
 
     async def _run(self, names: list[str], values: list[Any]) -> Any:
@@ -95,7 +102,7 @@ class Appender:
             if not self._sha:
                 self._sha = await self._redis.script_load(APPEND)
             try:
-                return await self._redis.evalsha(self._sha, len(names), *names, *values)
+                return await self._quick.execute("EVALSHA", self._sha, len(names), *names, *values)
             except NoScriptError:  # Redis was flushed or is another one now
                 self._sha = ""
         raise ResponseError("Redis forgets its scripts")

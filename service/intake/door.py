@@ -20,7 +20,7 @@ import structlog
 
 from service.amili import signing, webhooks
 from service.amili.contract import Contract
-from service.amili.webhooks import Event
+from service.amili.webhooks import Envelope
 from service.domain.deliveries import Delivery, digest_of
 from service.domain.quarantine import Headers
 from service.errors import IntakeError, NotJson, SignatureError, StaleDelivery
@@ -64,8 +64,7 @@ class Door:
         keeper: Keeper,
         metrics: Metrics,
     ) -> None:
-        self._secrets = secrets
-        self._contract = contract
+        self._verifier = signing.Verifier(secrets, contract)
         self._kept = kept_names(contract)
         self._event_header = contract.event_header.lower()
         self._commit = commit
@@ -74,32 +73,35 @@ class Door:
 
     async def accept(self, headers: Headers, body: bytes, source: str = "") -> Accepted:
         """Answer once the delivery is durable; raises IntakeError with the reason why not."""
+        named = dict(headers)
         try:
             self._prove(headers, body)
-            event = self._read(headers, body)
+            opened = self._open(named, body)
         except IntakeError as exc:
             self._refuse(headers, body, exc, source)
             raise
-        return await self._store(headers, body, event)
+        return await self._store(named, body, opened)
 
     async def replay(self, headers: Headers, body: bytes) -> Accepted:
         """Take a delivery that was refused, whatever its age; raises IntakeError as `accept`."""
         # The age is looked at last: only an authentic delivery is stale.
         with suppress(StaleDelivery):
             self._prove(headers, body)
-        return await self._store(headers, body, self._read(headers, body))
+        named = dict(headers)
+        return await self._store(named, body, self._open(named, body))
 
     def _prove(self, headers: Headers, body: bytes) -> None:
-        signing.verify(headers, body, self._secrets, contract=self._contract, now=time.time())
+        self._verifier.verify(headers, body, time.time())
 
-    def _read(self, headers: Headers, body: bytes) -> Event:
-        return webhooks.read(body, dict(headers).get(self._event_header))
+    def _open(self, named: Mapping[str, str], body: bytes) -> Envelope:
+        """Open the envelope; the data in it is read by the workers, who refuse nothing for it."""
+        return webhooks.envelope(body, named.get(self._event_header))
 
-    async def _store(self, headers: Headers, body: bytes, event: Event) -> Accepted:
-        picked = kept(dict(headers), self._kept)
+    async def _store(self, named: Mapping[str, str], body: bytes, opened: Envelope) -> Accepted:
+        picked = kept(named, self._kept)
         delivery = Delivery(digest_of(body), body, picked, datetime.now(UTC))
         state = await self._commit.put(delivery)
-        return Accepted(event.event_id, event.label, state == "settled")
+        return Accepted(opened.event_id, opened.label, state == "settled")
 
     def _refuse(self, headers: Headers, body: bytes, exc: IntakeError, source: str) -> None:
         reason = reason_of(exc)

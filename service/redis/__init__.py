@@ -3,7 +3,8 @@
 redis-py's defaults do not fit: its asyncio pool raises past 100 connections and
 its ten retries hang a caller for seconds when Redis is away. Here a call fails
 fast and the caller decides. What a URL may look like stands in `urls`, who follows a
-fail-over in `pools`, what an error means for an operator in `explaining`.
+fail-over in `pools`, how the door hurries in `quick`, what an error means for an operator in
+`explaining`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from redis.retry import Retry
 
 from service.redis.explaining import explained
 from service.redis.pools import ASYNC, DEMOTED, SYNC, make
+from service.redis.quick import Quick
 from service.redis.urls import described, has_sentinels
 
 __all__ = [
     "DEMOTED",
     "Client",
+    "Quick",
     "RedisError",
     "connect",
     "connect_async",
@@ -63,11 +66,12 @@ def connect_async(
     url: str,
     *,
     on_connect: Callable[[Any], Awaitable[None]] | None = None,
-    answer_seconds: float = ANSWER_SECONDS,
+    answer_seconds: float | None = ANSWER_SECONDS,
     connections: int = 16,
 ) -> redis.asyncio.Redis:
     """Make a client for the event loop; `on_connect` runs on each new connection, before use.
 
+    `answer_seconds` None is for who bounds each call, which is cheaper than redis-py's way.
     Raises ConfigError for what is no URL of Redis.
     """
     pool = make(

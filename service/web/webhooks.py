@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from dataclasses import dataclass
 
 import structlog
+from prometheus_client import Counter
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, BodyTooSlow, IntakeError, SignatureError
+from service.errors import BodyTooLarge, IntakeError, SignatureError
 from service.intake.door import Accepted, Door, demand_json, lowered
 from service.intake.limiting import RefusalLimit
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from service.web.problems import of_error, problem
+from service.web.slowness import Slowness
 
 log = structlog.get_logger()
 
@@ -58,8 +59,10 @@ class WebhookEndpoint:
     def __init__(self, door: Door, settings: Settings, metrics: Metrics) -> None:
         self._door = door
         self._most = settings.max_body_bytes
-        self._seconds = settings.body_timeout_seconds
+        self._slowness = Slowness(settings.body_timeout_seconds)
         self._metrics = metrics
+        #: One for each type and outcome: the metric's own look-up costs as much as its count.
+        self._counts: dict[tuple[str, str], Counter] = {}
         self._limit = RefusalLimit(settings.refused_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,9 +71,9 @@ class WebhookEndpoint:
         try:
             answer = await self._answer(scope, receive)
         except ClientDisconnect:
-            self._metrics.webhooks.labels("unknown", "disconnected").inc()
+            self._count("unknown", "disconnected")
             return
-        self._metrics.webhooks.labels(answer.label, answer.outcome).inc()
+        self._count(answer.label, answer.outcome)
         self._metrics.webhook_seconds.observe(time.perf_counter() - began)
         await answer.response(scope, receive, send)
 
@@ -100,24 +103,27 @@ class WebhookEndpoint:
         too_large = told.isascii() and told.isdigit() and int(told[:18]) > self._most
         chunks: list[bytes] = []
         size, more = 0, True
-        try:
-            async with asyncio.timeout(self._seconds):
-                while more and size <= PATIENCE * self._most:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    chunk, more = message.get("body", b""), message.get("more_body", False)
-                    size += len(chunk)
-                    if size > self._most:
-                        too_large = True
-                        chunks.clear()
-                    if not too_large:
-                        chunks.append(chunk)
-        except TimeoutError as exc:
-            raise BodyTooSlow from exc
+        with self._slowness.bounded():
+            while more and size <= PATIENCE * self._most:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk, more = message.get("body", b""), message.get("more_body", False)
+                size += len(chunk)
+                if size > self._most:
+                    too_large = True
+                    chunks.clear()
+                if not too_large:
+                    chunks.append(chunk)
         if too_large:
             raise BodyTooLarge(f"The body is larger than {self._most} bytes.")
         return b"".join(chunks)
+
+    def _count(self, label: str, outcome: str) -> None:
+        count = self._counts.get((label, outcome))
+        if count is None:
+            count = self._counts[label, outcome] = self._metrics.webhooks.labels(label, outcome)
+        count.inc()
 
     def _unproven(self, source: str, exc: SignatureError) -> Answer:
         if self._limit.exceeded(source):

@@ -106,7 +106,7 @@ def dedup_before_append(patch: Patch) -> None:
         values: list[Any] = [keys.SEEN_MS, keys.BELL_MS]
         for each in fresh:
             values += [each.body, "{}", each.received_at.isoformat()]
-        await client.evalsha("", len(names), *names, *values)
+        await client.execute("EVALSHA", "", len(names), *names, *values)
         return Appended(tuple(states), ring=True)
 
     patch.setattr(ModelAppender, "append", append)

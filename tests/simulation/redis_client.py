@@ -68,7 +68,7 @@ class ShakyAsyncRedis:
             raise redis.ConnectionError("simulated: the answer was lost")
         return done
 
-    async def evalsha(self, sha: str, count: int, *given: Any) -> Any:
+    async def execute(self, name: str, sha: str, count: int, *given: Any) -> Any:
         """EVALSHA of the door's script; the caller may give up before the effect, or after."""
         fate = self._dice.fate(self._process, "redis")
         if fate == "before":
@@ -90,6 +90,7 @@ class ModelAppender(Appender):
     def __init__(self, client: ShakyAsyncRedis) -> None:
         self.durability = "ok"
         self._redis = client  # type: ignore[assignment]
+        self._quick = client  # type: ignore[assignment]
         self._sha = ""
 
 
