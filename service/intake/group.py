@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from service.domain.deliveries import Delivery
 from service.errors import IntakeError, NothingDurable
+from service.intake.running import RunningLoop
 
 Write = Callable[[Sequence[Delivery]], Awaitable[Sequence[str]]]
 
@@ -28,6 +29,7 @@ class GroupCommit:
         self._waiting: deque[tuple[Delivery, asyncio.Future[str]]] = deque()
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
+        self._loop = RunningLoop()
 
     async def put(self, delivery: Delivery) -> str:
         """Return the former state of the delivery's body, once it is written.
@@ -37,11 +39,12 @@ class GroupCommit:
         size = len(delivery.body)
         if len(self._waiting) >= MOST_WAITING or self._bytes + size > MOST_WAITING_BYTES:
             raise NothingDurable
-        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        loop = self._loop.get()
+        future: asyncio.Future[str] = loop.create_future()
         self._waiting.append((delivery, future))
         self._bytes += size
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+            self._task = loop.create_task(self._run())
         return await future
 
     async def _run(self) -> None:

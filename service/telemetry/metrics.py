@@ -175,11 +175,10 @@ def share_through_files(directory: Path, role: str) -> None:
     """Keep this process's values in files of `directory`; a forked child gets one of its own."""
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-    parent = os.getpid()
-
-    def identify() -> str:
-        return role if os.getpid() == parent else f"{role}-horse"
-
+    # Asked at each count, and the kernel's answer to «which process am I» is slow where it is
+    # virtual: a fork tells the child instead.
+    names = [role]
+    os.register_at_fork(after_in_child=lambda: names.__setitem__(0, f"{role}-horse"))
     values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
-        process_identifier=identify
+        process_identifier=lambda: names[0]
     )

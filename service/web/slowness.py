@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
+from typing import Any
 
 from service.errors import BodyTooSlow
+from service.intake.running import RunningLoop
 
 
 class Reading:
@@ -22,11 +24,7 @@ class Reading:
         self._is_slow = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a body is read in a task")
-        self._task = task
-        self._slowness.watch(self)
+        self._task = self._slowness.watch(self)
 
     def __exit__(
         self,
@@ -53,24 +51,29 @@ class Slowness:
         #: By when each must have ended; the oldest first, for all have the same time.
         self._readings: dict[Reading, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._loop = RunningLoop()
 
     def bounded(self) -> Reading:
         """Bound what is done in a `with` block."""
         return Reading(self)
 
-    def watch(self, reading: Reading) -> None:
-        """Begin to watch one."""
-        loop = asyncio.get_running_loop()
+    def watch(self, reading: Reading) -> asyncio.Task[Any]:
+        """Begin to watch one; return the task that reads."""
+        loop = self._loop.get()
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a body is read in a task")
         self._readings[reading] = loop.time() + self._seconds
         if self._timer is None:
             self._timer = loop.call_later(self._seconds / 4, self._look)
+        return task
 
     def forget(self, reading: Reading) -> None:
         """Watch one no more."""
         self._readings.pop(reading, None)
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop.get()
         for reading, until in list(self._readings.items()):
             if until > loop.time():
                 break
