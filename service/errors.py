@@ -26,7 +26,6 @@
     │   └── SubmissionChanged       it is not what was examined
     └── StoreError
         ├── RecordMissing
-        ├── RecordChanged           a lease was lost: somebody else owns the row now
         ├── SchemaMismatch          the database is older than this code
         ├── StoreUnavailable        the database did not answer
         ├── DataKeyLacking          it is sealed with a key that we do not have
@@ -242,10 +241,6 @@ class StoreError(AmiliEventsError):
 
 class RecordMissing(StoreError):
     """There is no such record."""
-
-
-class RecordChanged(StoreError):
-    """The record is leased by somebody else now."""
 
 
 class SchemaMismatch(StoreError):

@@ -10,8 +10,11 @@ from __future__ import annotations
 from typing import Literal
 
 import redis
+import structlog
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
+
+log = structlog.get_logger()
 
 QueueName = Literal["events", "actions"]
 
@@ -44,6 +47,14 @@ class Bells:
             description=name,
         )
         return True
+
+    def try_ring(self, *names: QueueName) -> None:
+        """Ring at each; where Redis is away the sweeper will: what is to be done is in SQL."""
+        try:
+            for name in names:
+                self.ring(name)
+        except redis.RedisError as exc:
+            log.info("bell_not_rung", error=type(exc).__name__)
 
 
 def listening(client: redis.Redis) -> dict[QueueName, int]:

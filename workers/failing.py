@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-
 import structlog
 
 from service.domain.actions import LEVEL
@@ -12,6 +10,7 @@ from service.domain.holds import active
 from service.domain.pausing import is_confirmed_pause
 from service.store import entities, events, holds, ledger, submissions
 from service.store.database import Tx
+from service.telemetry.logs import place_of
 from workers import backoff
 from workers.work import Result, Work
 
@@ -82,10 +81,9 @@ def is_watched(tx: Tx, key: EntityKey) -> bool:
 
 def log_unexpected(claim: Claim, error: Exception) -> None:
     """Tell where our own code failed: the place, never the values."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
     log.error(
         "unexpected_fault",
         entity=str(claim.key),
         error=type(error).__name__,
-        place=f"{last.filename.rpartition('/')[2]}:{last.lineno}",
+        place=place_of(error),
     )

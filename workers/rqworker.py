@@ -7,7 +7,6 @@ It listens on exactly one queue (RQ's pop loses jobs otherwise), runs exactly on
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -24,6 +23,7 @@ from rq.worker.base import WorkerStatus
 
 from service.queue import JOBS, QueueName
 from service.redis import connect
+from service.telemetry.logs import place_of
 from workers import jobs
 
 log = structlog.get_logger()
@@ -115,10 +115,9 @@ class BellWorker(Worker):
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Tell the place where a job failed, in one line and without values."""
-        _, error, trace = exc_info
-        last = traceback.extract_tb(trace)[-1]
-        place = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
-        log.error("bell_failed", queue=job.origin, error=type(error).__name__, place=place)
+        error = exc_info[1]
+        kind = type(error).__name__
+        log.error("bell_failed", queue=job.origin, error=kind, place=place_of(error))
 
     def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:
         """Listen for commands again when Redis is back: the thread would end on a time-out."""
@@ -132,9 +131,13 @@ class BellWorker(Worker):
             yield
         except AWAY as exc:
             if not self.is_away:
-                queue = self.queue_names()[0]
-                log.warning("redis_away", queue=queue, step=step, error=type(exc).__name__)
+                tell_away(self.queue_names()[0], step, exc)
             self.is_away = True
+
+
+def tell_away(queue: str, step: str, exc: Exception) -> None:
+    """Say that Redis does not answer."""
+    log.warning("redis_away", queue=queue, step=step, error=type(exc).__name__)
 
 
 def work(queue: QueueName, context: jobs.Context) -> None:
@@ -158,7 +161,7 @@ def work(queue: QueueName, context: jobs.Context) -> None:
             raise RuntimeError("one queue for each worker process: RQ loses jobs otherwise")
         worker.work(logging_level="WARNING", with_scheduler=False)
     except AWAY as exc:  # in its first steps: the supervisor starts it again
-        log.warning("redis_away", queue=queue, step="start", error=type(exc).__name__)
+        tell_away(queue, "start", exc)
 
 
 def await_redis(queue: QueueName, url: str) -> None:
@@ -169,7 +172,7 @@ def await_redis(queue: QueueName, url: str) -> None:
             client.ping()
         except AWAY as exc:
             if not is_told:
-                log.warning("redis_away", queue=queue, step="start", error=type(exc).__name__)
+                tell_away(queue, "start", exc)
             is_told = True
             time.sleep(AGAIN_SECONDS)
             continue

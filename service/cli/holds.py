@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -11,6 +11,7 @@ from service.cli.opening import desk, listing
 from service.cli.showing import After, CaseName, Json, Limit
 from service.desk.reading import Reading
 from service.desk.shapes import Shape
+from service.desk.spans import moment_ahead
 from service.desk.writing import NewHold
 from service.errors import ConfigError
 
@@ -71,13 +72,7 @@ def until_of(text: str | None) -> datetime | None:
     """Read the end of a hold. Raises ConfigError with the two forms that are understood."""
     if text is None:
         return None
-    units = {"m": 60, "h": 3600, "d": 86400}
-    if text[:-1].isdecimal() and text[-1] in units and len(text) < 8:
-        return datetime.now(UTC) + timedelta(seconds=int(text[:-1]) * units[text[-1]])
     try:
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is not None:
-            return at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise ConfigError("--until takes a time like 2026-12-24T12:00:00+01:00, or 45m, 12h, 14d")
+        return moment_ahead(text, datetime.now(UTC))
+    except ValueError as exc:
+        raise ConfigError(f"--until {exc}") from None

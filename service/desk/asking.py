@@ -21,7 +21,6 @@ from service.domain import asking
 from service.domain.actions import ASKED, Action, ActionKind, ActionState
 from service.errors import RecordMissing
 from service.queue import Bells
-from service.redis import RedisError
 from service.store import cases, ledger
 from service.store.cases import Standing
 from service.store.database import Database, Tx
@@ -58,7 +57,7 @@ class Asking:
         """
         action = self._database.run(lambda tx: planned(tx, checked(wish)))
         log.info("asked", action_id=action.action_id, case_id=wish.case_id, type=str(wish.kind))
-        self._ring()
+        self._bells.try_ring("actions")
         return action
 
     def cancel(self, action_id: str) -> Action:
@@ -80,14 +79,8 @@ class Asking:
             return ledger.get(tx, action_id) or action
 
         action = self._database.run(lambda tx: with_action(tx, action_id, run))
-        self._ring()
+        self._bells.try_ring("actions")
         return action
-
-    def _ring(self) -> None:
-        try:
-            self._bells.ring("actions")
-        except RedisError as exc:  # the sweeper will ring
-            log.info("bell_not_rung", error=type(exc).__name__)
 
 
 def checked(wish: NewRequest) -> NewRequest:

@@ -16,7 +16,6 @@ from service.desk.shapes import Shape
 from service.domain.deliveries import EventState, Which
 from service.domain.receiving import receive
 from service.queue import Bells
-from service.redis import RedisError
 from service.store import dead_letters
 from service.store.database import Database, Tx
 
@@ -71,11 +70,5 @@ class DeadLetters:
             return done
 
         told = self._database.run(run)
-        self._ring()
+        self._bells.try_ring("events")
         return told
-
-    def _ring(self) -> None:
-        try:
-            self._bells.ring("events")
-        except RedisError as exc:  # the sweeper will ring
-            log.info("bell_not_rung", error=type(exc).__name__)

@@ -27,7 +27,6 @@ from service.domain.submissions import (
 )
 from service.errors import RecordMissing
 from service.queue import Bells
-from service.redis import RedisError
 from service.store import entities, invoices, ledger, reports, submissions
 from service.store.database import Database, Tx
 from service.store.submissions import Before
@@ -88,7 +87,7 @@ class Handover:
         if submission.state != "ready":
             self._stage(submission, items)
             submission = self._database.run(lambda tx: ready(tx, submission.submission_id))
-        self._ring()
+        self._bells.try_ring("actions", "events")
         return submission
 
     def resend(self, submission_id: str, key: str | None = None) -> int:
@@ -101,7 +100,7 @@ class Handover:
         count: int = self._database.run(
             lambda tx: once(tx, request, lambda: again(tx, submission_id))
         )
-        self._ring()
+        self._bells.try_ring("actions", "events")
         return count
 
     def discard(self, submission_id: str) -> None:
@@ -145,13 +144,6 @@ class Handover:
         told = self._database.run(lambda tx: take_back(tx, submission, refused[:MOST_TOLD]))
         if told is not None:
             raise AlreadyHandedOver(told, len(refused))
-
-    def _ring(self) -> None:
-        try:
-            self._bells.ring("actions")
-            self._bells.ring("events")
-        except RedisError as exc:  # the sweeper will ring
-            log.info("bell_not_rung", error=type(exc).__name__)
 
 
 def together(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:

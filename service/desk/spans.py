@@ -1,4 +1,4 @@
-"""Times as people write them: a moment, or how long ago."""
+"""Times as people write them: a moment, or a span that ends or begins now."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ FORMS = "takes a time like 2026-12-24T12:00:00+01:00, or 45m, 12h, 14d"
 
 def moment_ago(text: str, now: datetime) -> datetime:
     """Read a moment, or a span that ends now. Raises ValueError with the forms understood."""
+    return _read(text, now, -1)
+
+
+def moment_ahead(text: str, now: datetime) -> datetime:
+    """Read a moment, or a span that begins now. Raises ValueError with the forms understood."""
+    return _read(text, now, 1)
+
+
+def _read(text: str, now: datetime, sign: int) -> datetime:
     try:
         number = text[:-1]
         if number.isascii() and number.isdecimal() and text[-1] in UNITS and len(text) < 8:
-            return now - timedelta(seconds=int(number) * UNITS[text[-1]])
+            return now + sign * timedelta(seconds=int(number) * UNITS[text[-1]])
         at = datetime.fromisoformat(text)
         if at.tzinfo is not None:
             return at.astimezone(UTC)

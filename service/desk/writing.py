@@ -22,7 +22,6 @@ from service.domain.holds import Hold, Owner, active
 from service.domain.receiving import receive
 from service.errors import AmiliEventsError, RecordMissing
 from service.queue import Bells
-from service.redis import RedisError
 from service.store import cases, entities, events, holds
 from service.store.cases import Standing
 from service.store.database import Database, Tx
@@ -103,7 +102,7 @@ class Writing:
             return hold
 
         placed = self._database.run(run)
-        self._ring()
+        self._bells.try_ring("events")
         return placed
 
     def release_hold(self, case_id: str, hold_id: str) -> None:
@@ -118,7 +117,7 @@ class Writing:
                 entities.nudge(tx, [nudge(standing, "release", hold_id)])
 
         self._database.run(run)
-        self._ring()
+        self._bells.try_ring("events")
 
     def resume(self, case_id: str, key: str | None = None) -> Shape:
         """Release every hold that a person placed; tell which, and what still holds the case.
@@ -135,7 +134,7 @@ class Writing:
             return answer
 
         told = self._database.run(run)
-        self._ring()
+        self._bells.try_ring("events")
         return told
 
     def replay(self, event_id: str, key: str | None = None) -> int:
@@ -151,14 +150,8 @@ class Writing:
             return answer
 
         count = self._database.run(run)
-        self._ring()
+        self._bells.try_ring("events")
         return count
-
-    def _ring(self) -> None:
-        try:
-            self._bells.ring("events")
-        except RedisError as exc:  # the sweeper will ring
-            log.info("bell_not_rung", error=type(exc).__name__)
 
 
 def revived(tx: Tx, event_id: str, ours: Sequence[str]) -> int:

@@ -132,7 +132,7 @@ class DurableWriter:
         except NothingDurable:
             return await self._spool(group)
         if done.ring:
-            self._bell = self._ringing.submit(self._ring)
+            self._bell = self._ringing.submit(self._bells.try_ring, "events")
         return done.states
 
     async def probe_redis(self) -> None:
@@ -153,7 +153,7 @@ class DurableWriter:
         # Such a Redis may not keep deliveries, but it can carry a bell; no flag in it bounds
         # how often, so one that is under way is enough.
         if is_up and (self._bell is None or self._bell.done()):
-            self._bell = self._ringing.submit(self._ring)
+            self._bell = self._ringing.submit(self._bells.try_ring, "events")
         return ["new"] * len(group)
 
     async def _probe_spool(self) -> None:
@@ -163,9 +163,3 @@ class DurableWriter:
         """Run one transaction in the spool's thread."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._spooling, self._database.run, work)
-
-    def _ring(self) -> None:
-        try:
-            self._bells.ring("events")
-        except RedisError as exc:  # the sweeper will ring
-            log.info("bell_not_rung", error=type(exc).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -118,6 +119,12 @@ class ShakyBells:
         """Ring, unless a bell waits already."""
         done: bool = self._client.step(lambda: self._ring(name))
         return done
+
+    def try_ring(self, *names: QueueName) -> None:
+        """Ring at each, as far as Redis is there."""
+        with contextlib.suppress(redis.RedisError):
+            for name in names:
+                self.ring(name)
 
     def _ring(self, name: QueueName) -> bool:
         if self._belfry.rung[name]:
