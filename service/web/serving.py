@@ -37,7 +37,7 @@ def serve(settings: Settings) -> None:
         factory=True,
         workers=settings.door_processes,
         loop="uvloop",
-        http="httptools",
+        http="service.web.one_write:OneWriteProtocol",
         access_log=False,
         log_level="warning",
         server_header=False,
