@@ -36,8 +36,10 @@ def test_a_target_says_by_how_much_it_is_missed() -> None:
 
 
 def test_rounds_are_compared_with_their_neighbours() -> None:
-    """Ratios go round by round, and what was not measured is left out."""
-    assert ratios([10.0, 20.0, 30.0], [5.0, 5.0]) == [2.0, 4.0]
+    """Ratios go round by round; where a round is missing the medians are divided."""
+    assert ratios([10.0, 20.0], [5.0, 5.0]) == [2.0, 4.0]
+    assert ratios([10.0, 20.0, 30.0], [5.0, 5.0]) == [4.0]
+    assert ratios([10.0], []) == []
     assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0, 3)
     with pytest.raises(ValueError, match="no round"):
         Spread.of([])
