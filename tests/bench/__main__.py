@@ -83,15 +83,20 @@ def attempt(
 
 def keep(results: Results, asked: Options) -> Path:
     """Write what is known as JSON and as Markdown; return the JSON file."""
-    told = {name: str(value) for name, value in asdict(asked).items()}
+    told = words_of(asked)
     path = results.write(asked.folder, told)
     path.with_suffix(".md").write_text(markdown.page(results, told))
     return path
 
 
+def words_of(asked: Options) -> dict[str, str]:
+    """Write what was asked for, without the folder: a path of one machine tells others nothing."""
+    return {name: str(value) for name, value in asdict(asked).items() if name != "folder"}
+
+
 def finish(results: Results, asked: Options) -> None:
     """Print the table, write the files and the picture."""
-    told = {name: str(value) for name, value in asdict(asked).items()}
+    told = words_of(asked)
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     table.show(results, told, console)
     path = keep(results, asked)

@@ -12,6 +12,8 @@ PARTS = (
     *("door", "durability", "latency", "work", "burst", "batch", "sizing", "growth", "memory"),
     "profile",
 )
+#: Where everything goes that is not to be kept.
+BUILD = CHECKOUT / "build" / "bench"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def read(words: list[str]) -> Options:
     add("--invoices", type=within(10, 100_000), default=10_000, help="in the large batch")
     add("--history", type=within(10_000, 100_000_000), default=10_000_000, help="stored events")
     add("--webhooks", type=within(1_000, 10_000_000), default=1_000_000, help="for the memory")
-    add("--folder", type=Path, default=CHECKOUT / "build" / "bench", help="of JSON and picture")
+    add("--folder", type=Path, default=BUILD, help="of JSON, Markdown and picture")
     asked = parser.parse_args(words)
     only = tuple(word for word in asked.only.split(",") if word)
     if unknown := set(only) - set(PARTS):

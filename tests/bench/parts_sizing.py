@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench import door, doors, plan, profile, sizing
-from tests.bench.options import Options
+from tests.bench.options import BUILD, Options
 from tests.bench.results import Results
 from tests.servers import PostgresServer
 
@@ -60,12 +60,11 @@ def one_worker(results: Results, options: Options, url: str, latency: float) -> 
 
 def profiles(results: Results, options: Options) -> None:
     """Record where door and worker spend their time, once each."""
-    options.folder.mkdir(parents=True, exist_ok=True)
-    found = {"door": profile.door(options.folder, options.seconds, options.connections)}
+    BUILD.mkdir(parents=True, exist_ok=True)
+    found = {"door": profile.door(BUILD, options.seconds, options.connections)}
     with PostgresServer() as postgres:
-        found["worker"] = profile.worker(
-            options.folder, postgres.url, options.events, options.limit
-        )
-    for name, shares in found.items():
-        for function, share in shares:
-            results.add("profile", f"{name}: {function}", percent_of_its_own_time=100 * share)
+        found["worker"] = profile.worker(BUILD, postgres.url, options.events, options.limit)
+    for name, folded in found.items():
+        for section, of in (("profile", profile.ours_in), ("profile_leaves", profile.leaf_of)):
+            for function, share in profile.shares(folded, of):
+                results.add(section, f"{name}: {function}", percent_of_samples=100 * share)

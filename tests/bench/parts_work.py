@@ -103,7 +103,7 @@ def batch(results: Results, options: Options) -> None:
                 seconds=seen.seconds,
                 ideal_seconds=seen.ideal,
                 times_the_ideal=seen.seconds / seen.ideal,
-                calls=seen.calls,
+                calls_an_invoice=seen.calls / options.invoices,
                 **{f"calls_for_{kind}": number for kind, number in seen.kinds.items()},
                 largest_process_mb=seen.peak / MEGABYTE,
                 all_processes_mb=seen.together / MEGABYTE,

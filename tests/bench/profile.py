@@ -1,14 +1,15 @@
 """Where the time goes: py-spy beside a loaded door and a working worker.
 
-Each recording leaves a flame graph to look at (`door.svg`, `worker.svg`), and the functions in
-which most samples ended.
+Each recording leaves a flame graph to look at (`door.svg`, `worker.svg`), and folded stacks, which
+are summed up by function.
 """
 
 from __future__ import annotations
 
+import re
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,21 +25,22 @@ PY_SPY = setting_up.HOME / "contestants" / "bin" / "py-spy"
 RATE, LONGEST_SECONDS = 200, 600
 WRITE_SECONDS = 60
 #: Functions that are told.
-MOST = 12
+MOST = 10
+OURS = re.compile(r"\((service|workers)/")
 
 Shares = list[tuple[str, float]]
 
 
-def door(folder: Path, seconds: int, connections: int) -> Shares:
-    """Record our door as fast as it goes."""
+def door(folder: Path, seconds: int, connections: int) -> str:
+    """Record our door as fast as it goes; return folded stacks."""
     with doorstep.opened(doors.OURS, doorstep.seed()) as it:
         expected = it.flat_out(doorstep.WARM_SECONDS, connections, 20_000).loaded.rate
         with recorded(it.stage, it.running, folder / "door.svg") as folded:
             it.flat_out(seconds, connections, expected)
-        return shares(folded.read_text())
+        return folded.read_text()
 
 
-def worker(folder: Path, postgres_url: str, events: int, limit: float) -> Shares:
+def worker(folder: Path, postgres_url: str, events: int, limit: float) -> str:
     """Record one worker of ours, all its processes, while Amili answers at once."""
     with (
         bench_of(postgres_url, durable=True, latency_ms=0) as bench,
@@ -47,7 +49,7 @@ def worker(folder: Path, postgres_url: str, events: int, limit: float) -> Shares
         running = work.warm(bench, hands.OURS, session, 1)
         with recorded(bench.stage, running[0], folder / "worker.svg") as folded:
             work.measured(bench, hands.OURS, session, running, events, limit)
-        return shares(folded.read_text())
+        return folded.read_text()
 
 
 @contextmanager
@@ -71,11 +73,23 @@ def recorded(stage: Stage, running: Running, picture: Path) -> Iterator[Path]:
             raise Broken(f"py-spy: {spy.said()}")
 
 
-def shares(folded: str) -> Shares:
-    """Say in which functions most samples ended, as shares of all: `name (file)`."""
-    ended: Counter[str] = Counter()
+def shares(folded: str, named: Callable[[list[str]], str]) -> Shares:
+    """Give each sample to what its stack is named for; return the largest shares."""
+    found: Counter[str] = Counter()
     for line in folded.splitlines():
         stack, _, count = line.rpartition(" ")
-        ended[stack.rpartition(";")[2].rpartition(":")[0] + ")"] += int(count)
-    total = sum(ended.values())
-    return [(name, count / total) for name, count in ended.most_common(MOST)]
+        frames = [frame.rpartition(":")[0] + ")" for frame in stack.split(";") if "(" in frame]
+        if frames:  # a process that runs no Python yet has none
+            found[named(frames)] += int(count)
+    total = sum(found.values())
+    return [(name, count / total) for name, count in found.most_common(MOST)]
+
+
+def leaf_of(frames: list[str]) -> str:
+    """Name a stack for the function in which it ends."""
+    return frames[-1]
+
+
+def ours_in(frames: list[str]) -> str:
+    """Name a stack for the innermost function of ours: on whose behalf others work."""
+    return next((each for each in reversed(frames) if OURS.search(each)), "outside of our code")

@@ -24,7 +24,8 @@ TITLES = {
     "bytes": "Sizing: bytes an event",
     "memory": "Memory of the door over very many webhooks",
     "growth": "The same work, with a short and a long history",
-    "profile": "Where our time goes: functions in which py-spy's samples end",
+    "profile": "Where our time goes: samples of py-spy, by the innermost function of ours",
+    "profile_leaves": "… and by the function in which they end",
 }
 TARGETS = "What it must show"
 #: Columns of words in the table of targets.

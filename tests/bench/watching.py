@@ -16,6 +16,8 @@ LOOK_SECONDS = 0.2
 #: The kernel walks all pages to share them out: not at each look.
 LOOKS_A_SHARE = 3
 PEAK = "VmHWM:"
+#: `python -m workers` supervises, the others are named for what they do.
+NAMES = {"workers": "supervisor"}
 
 
 @dataclass
@@ -68,7 +70,7 @@ def kind_of(process: psutil.Process) -> str:
         words = process.cmdline()
         parent = process.parent()
         forked = parent is not None and words and parent.cmdline() == words
-        name = words[-1].rpartition(".")[2] if words else "gone"
+        name = NAMES.get(words[-1], words[-1].rpartition(".")[2]) if words else "gone"
         return f"{name}, a job's child" if forked else name
     return "gone"
 
