@@ -12,6 +12,8 @@ PROCESSES = 2
 HANDS = (hands.OURS, hands.RQ, hands.CELERY, hands.DRAMATIQ, hands.ARQ)
 TARGETS = {50.0: 10.0, 0.0: 5.0}
 MEGABYTE = 1e6
+#: Of `limit`, for one large batch.
+BATCH_TURNS = 16
 
 
 def backlog(results: Results, options: Options) -> None:
@@ -96,7 +98,7 @@ def batch(results: Results, options: Options) -> None:
     """Measure time and memory of a large batch."""
     with PostgresServer() as postgres:
         for _ in plan.turns(results, options, "batch"):
-            seen = batches.batch(postgres.url, options.invoices, 10 * options.limit)
+            seen = batches.batch(postgres.url, options.invoices, BATCH_TURNS * options.limit)
             results.add(
                 "batch",
                 "ours",
