@@ -22,7 +22,7 @@ help:
 	@echo "make simulate  play 5,000 seeds on a virtual clock    make simulate SEEDS=40:60 (or SEEDS=123)"
 	@echo "make chaos   kill, freeze and cut off everything for long   make chaos ARGS=\"-k sqlite\""
 	@echo "make fuzz    give 100,000 odd inputs to door and API    make fuzz ARGS=\"--only api --seed 7\""
-	@echo "make bench   measure against others, for long        make bench ARGS=\"--only door --seconds 3\""
+	@echo "make bench   measure against others, for 35 minutes   make bench ARGS=\"--only door --seconds 3\""
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy --strict"
 	@echo "make floors  import-linter: who may import whom"

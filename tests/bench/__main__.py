@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,10 +18,19 @@ from types import FrameType
 from rich.console import Console
 
 from tests import servers
-from tests.bench import options, parts_door, parts_store, parts_work, setting_up, table
+from tests.bench import (
+    markdown,
+    options,
+    parts_door,
+    parts_sizing,
+    parts_store,
+    parts_work,
+    plan,
+    setting_up,
+    table,
+)
 from tests.bench.options import Options
 from tests.bench.results import Results, say
-from tests.bench.stage import Broken
 
 PARTS: dict[str, Callable[[Results, Options], None]] = {
     "door": parts_door.throughput,
@@ -29,8 +39,10 @@ PARTS: dict[str, Callable[[Results, Options], None]] = {
     "work": parts_work.backlog,
     "burst": parts_work.burst,
     "batch": parts_work.batch,
+    "sizing": parts_sizing.table,
+    "memory": parts_door.growth,
     "growth": parts_store.history,
-    "memory": parts_store.resident,
+    "profile": parts_sizing.profiles,
 }
 PICTURE = Path(__file__).with_name("picture.py")
 WIDTH = 160
@@ -45,9 +57,10 @@ def main(words: list[str]) -> int:
     results, code = Results(), 0
     try:
         for name, measure in PARTS.items():
-            if name in asked.only:
+            if name in asked.only and plan.is_time(results, asked, name):
                 say(f"{name}:")
                 attempt(results, name, asked, measure)
+                keep(results, asked)
     except KeyboardInterrupt:
         code = 130
     finally:
@@ -60,29 +73,54 @@ def attempt(
     results: Results, name: str, asked: Options, measure: Callable[[Results, Options], None]
 ) -> None:
     """Measure one part; that it breaks does not end the others."""
+    began = time.monotonic()
     try:
         measure(results, asked)
-    except (Broken, RuntimeError, OSError, subprocess.SubprocessError) as exc:
-        results.fail(name, exc)
+    except Exception as exc:  # whatever it was, what else was measured is worth having
+        results.fail(name, f"{type(exc).__name__}: {exc}")
+    results.parts[name] = time.monotonic() - began
+    say(f"{name}: {results.parts[name]:.0f} s")
+
+
+def keep(results: Results, asked: Options) -> Path:
+    """Write what is known as JSON and as Markdown; return the JSON file."""
+    told = words_of(asked)
+    path = results.write(asked.folder, told)
+    path.with_suffix(".md").write_text(markdown.page(results, told))
+    return path
+
+
+def words_of(asked: Options) -> dict[str, str]:
+    """Write what was asked for, without the folder: a path of one machine tells others nothing."""
+    return {name: str(value) for name, value in asdict(asked).items() if name != "folder"}
 
 
 def finish(results: Results, asked: Options) -> None:
-    """Print the table, write the JSON file and the picture."""
-    told = {name: str(value) for name, value in asdict(asked).items()}
+    """Print the table, write the files and the picture."""
+    told = words_of(asked)
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     table.show(results, told, console)
-    path = results.write(asked.folder, told)
+    path = keep(results, asked)
     picture = path.with_suffix(".png")
     words = [str(setting_up.PYTHON), str(PICTURE), str(path), str(picture)]
-    drawn = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-    if drawn.returncode:
-        results.fail("picture", drawn.stderr[-500:])
-    console.print(f"{path}\n{picture}", highlight=False, soft_wrap=True)
+    try:
+        subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+    except (OSError, subprocess.SubprocessError) as exc:
+        results.fail("picture", f"{exc} {getattr(exc, 'stderr', '')}"[-500:])
+    for each in (path, path.with_suffix(".md"), picture):
+        console.print(str(each), highlight=False, soft_wrap=True)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Take SIGTERM as Ctrl-C: every stage is left in good order."""
+    """Take SIGTERM as Ctrl-C: every stage is left in good order, which a second one cannot stop."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, ignore)
+    say("stopping everything")
     raise KeyboardInterrupt
+
+
+def ignore(number: int, frame: FrameType | None) -> None:
+    """Let it be: we are stopping already. What we start would inherit SIG_IGN, but not this."""
 
 
 if __name__ == "__main__":

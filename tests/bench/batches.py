@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import psutil
 import psycopg
 
 from tests.bench import bodies, hands
 from tests.bench.hands import Bench, bench_of
 from tests.bench.stage import Broken, Running, until
+from tests.bench.watching import Watch
 
 BURST_EVENTS, BURST_CASES, BURST_RATE = 10_000, 100, 1_000
 BURST_LATENCY_MS = 20.0
@@ -44,9 +42,10 @@ class Batch:
     kinds: dict[str, int]
     seconds: float
     ideal: float
-    #: Resident memory of the largest process, and shares of all processes together.
+    #: Resident memory of the largest process, all processes together, and the largest of each kind.
     peak: int
     together: int
+    processes: dict[str, int]
 
 
 def count(session: psycopg.Connection, statement: str) -> int:
@@ -103,7 +102,8 @@ def batch(postgres_url: str, invoices: int, limit: float) -> Batch:
             seconds = time.perf_counter() - began
         calls = sum(bench.calls().values()) - warm
         ideal = calls * latency / 1000 / BATCH_CONCURRENCY
-        return Batch(calls, bench.calls(), seconds, ideal, watch.peak, watch.together)
+        kinds = bench.calls()
+        return Batch(calls, kinds, seconds, ideal, watch.peak, watch.together, watch.kinds)
 
 
 def wait_for_batch(session: psycopg.Connection, invoices: int, limit: float) -> None:
@@ -114,46 +114,3 @@ def wait_for_batch(session: psycopg.Connection, invoices: int, limit: float) -> 
             read = count(session, INVOICES)
             raise Broken(f"{read} of {invoices} invoices were read in {limit:g} s")
         time.sleep(LOOK_SECONDS)
-
-
-@dataclass
-class Watch:
-    """Looks at the memory of processes and of their children, twenty times a second."""
-
-    running: list[Running]
-    peak: int = 0
-    together: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Watch:
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        looks = 0
-        while not self._stop.wait(LOOK_SECONDS):
-            tree = [process for each in self.running for process in each.tree()]
-            self.peak = max([self.peak, *map(resident, tree)])
-            if looks % 10 == 0:  # the kernel walks all pages for it
-                self.together = max(self.together, sum(map(share, tree)))
-            looks += 1
-
-
-def resident(process: psutil.Process) -> int:
-    """Read the resident memory of a process; 0 of one that is gone."""
-    with contextlib.suppress(psutil.Error):
-        return int(process.memory_info().rss)
-    return 0
-
-
-def share(process: psutil.Process) -> int:
-    """Read a process's memory, what it shares with others divided among them."""
-    with contextlib.suppress(psutil.Error):
-        full = process.memory_full_info()
-        return int(getattr(full, "pss", full.rss))
-    return 0

@@ -28,18 +28,21 @@ def case_id(number: int) -> str:
 
 
 def invoice_id(number: int) -> str:
-    """Name the invoice with this number; each case has the one of its own number."""
+    """Name the invoice with this number; those of a batch carry numbers of their own."""
     return f"00000000-0000-4000-9000-{number:012d}"
 
 
 def case_updated(seed: int, number: int, case: int) -> bytes:
-    """Make the body of an event about a case: exactly 400 bytes, never twice the same."""
+    """Make the body of an event about a case: exactly 400 bytes, never twice the same.
+
+    It names no invoice: the product would fetch that too, where the others fetch the case alone.
+    """
     event_id = uuid.uuid5(NUMBERS, f"{seed}/{number}")
     body = (
         f'{{"id":"{event_id}","eventType":"CASE_UPDATED","source":"COLLECTION",'
         f'"timeStamp":"2026-05-04T08:00:00Z","data":{{"orgId":"{ORGANIZATION}",'
         f'"caseId":"{case_id(case)}","caseNumber":"{case}","type":"PAYMENT_REMINDER",'
-        f'"status":"OPEN","invoices":["{invoice_id(case)}"],"fields":["status"],"description":"'
+        f'"status":"OPEN","invoices":[],"fields":["status"],"description":"'
     )
     return f'{body}{"." * (BODY_BYTES - len(body) - 3)}"}}}}'.encode()
 

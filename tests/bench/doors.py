@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
+
 from service.embedded import EmbeddedRedis, free_port
+from service.inbox import keys
+from service.redis import connect
 from service.settings import Settings
 from service.store import migrating
 from service.store.database import Database
@@ -43,6 +47,8 @@ class Door:
     body: Callable[[int, int], bytes] = one_body
     #: Say why it cannot take part here; '' when it can.
     lack: Callable[[], str] = lambda: ""
+    #: Counts what it has kept of what it took; without one it keeps nothing that can be counted.
+    kept: Callable[[Stage, str], int] | None = None
 
 
 # --- ours -------------------------------------------------------------------------
@@ -111,13 +117,56 @@ def uvicorn(module: str) -> Callable[[Stage, EmbeddedRedis, int], Running]:
     return start
 
 
-OURS = Door("ours", "amili-events serve", "Redis, AOF always", ours("disk"), durable=True)
-OURS_IN_MEMORY = Door("ours, memory", "amili-events serve", "Redis, AOF everysec", ours("memory"))
-CEILING = Door("(a) ceiling", "Starlette: read, verify, parse", "none", uvicorn("ceiling"))
-TUTORIAL = Door(
-    "(b) tutorial", "Starlette + RQ, one job an event", "Redis, AOF everysec", uvicorn("rq_door")
+def entries(stage: Stage, redis_url: str) -> int:
+    """Count the stream: what went to the SQL spool is not in it."""
+    with connect(redis_url) as client:
+        return int(client.xlen(keys.STREAM))
+
+
+def queued(key: str) -> Callable[[Stage, str], int]:
+    """Make what counts a queue that is a list in Redis."""
+
+    def count(stage: Stage, redis_url: str) -> int:
+        with connect(redis_url) as client:
+            return int(client.llen(key))
+
+    return count
+
+
+def contestants() -> str:
+    """Say why the contestants of Python cannot take part here."""
+    return setting_up.lack("contestants")
+
+
+OURS = Door(
+    "ours", "amili-events serve", "Redis, AOF always", ours("disk"), durable=True, kept=entries
 )
-CELERY = Door("(e) Celery", "Starlette + Celery", "Redis, AOF everysec", uvicorn("celery_door"))
+OURS_IN_MEMORY = Door(
+    "ours, memory", "amili-events serve", "Redis, AOF everysec", ours("memory"), kept=entries
+)
+CEILING = Door(
+    "(a) ceiling",
+    "Starlette: read, verify, parse",
+    "none",
+    uvicorn("ceiling"),
+    lack=contestants,
+)
+TUTORIAL = Door(
+    "(b) tutorial",
+    "Starlette + RQ, one job an event",
+    "Redis, AOF everysec",
+    uvicorn("rq_door"),
+    lack=contestants,
+    kept=queued("rq:queue:events"),
+)
+CELERY = Door(
+    "(e) Celery",
+    "Starlette + Celery",
+    "Redis, AOF everysec",
+    uvicorn("celery_door"),
+    lack=contestants,
+    kept=queued("celery"),
+)
 
 
 # --- not ours, and not Python's Starlette ---------------------------------------------
@@ -178,6 +227,13 @@ def start_stripe(stage: Stage, redis: EmbeddedRedis, port: int) -> Running:
     return stage.start("gunicorn", [setting_up.PYTHON, *words, *options], environment)
 
 
+def triggers(stage: Stage, redis_url: str) -> int:
+    """Count the valid deliveries that dj-stripe has written."""
+    with psycopg.connect(stage.server(PostgresServer).url) as session:
+        row = session.execute("SELECT count(*) FROM djstripe_webhookeventtrigger WHERE valid")
+        return int((row.fetchone() or (0,))[0])
+
+
 MIGRATE_SECONDS = 120
 DJ_STRIPE = Door(
     "(d) dj-stripe",
@@ -186,4 +242,6 @@ DJ_STRIPE = Door(
     start_stripe,
     signer=Signer(f"/stripe/webhook/{ENDPOINT}/", bodies.stripe_headers),
     body=bodies.stripe_event,
+    lack=contestants,
+    kept=triggers,
 )

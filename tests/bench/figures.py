@@ -40,7 +40,12 @@ class Spread:
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """Divide round by round: neighbours in time share the machine's mood."""
+    """Divide round by round: neighbours in time share the machine's mood.
+
+    Where a round is missing nobody has a neighbour: the medians are divided.
+    """
+    if len(ours) != len(theirs):
+        ours, theirs = ([median(each)] if each else [] for each in (ours, theirs))
     return [a / b for a, b in zip(ours, theirs, strict=False) if b > 0]
 
 

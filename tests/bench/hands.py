@@ -90,6 +90,8 @@ class Hands:
     fill: Callable[[Bench, int, int], None]
     #: Counts what is settled, of cases from this number on.
     settled: str
+    #: Say why it cannot take part here; '' when it can.
+    lack: Callable[[], str] = lambda: ""
 
 
 # --- ours -------------------------------------------------------------------------
@@ -181,6 +183,7 @@ def other(
     name: str, words: str, module: str, start: Callable[[Bench], Running], **more: object
 ) -> Hands:
     """Describe a contestant that settles case by case."""
+    home = "arq" if module == "arq_worker" else "contestants"
     python = setting_up.PYTHON_OF_ARQ if module == "arq_worker" else setting_up.PYTHON
     return Hands(
         name=name,
@@ -191,6 +194,7 @@ def other(
         ready=said(str(more.get("ready", "ready"))),
         fill=filler(python, module),
         settled="SELECT count(*) FROM cases WHERE case_number::bigint >= %s",
+        lack=lambda: setting_up.lack(home),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ class Loaded:
     #: It ran out of unique requests: the figures mean nothing.
     exhausted: bool
     generator: str
+    #: What the generator itself has used of a core: near 1 it is what was measured.
+    generator_cores: float
     note: str = ""
 
     @property
@@ -53,14 +57,8 @@ def flat_out(aim: Aim, seconds: int, connections: int) -> Loaded:
         return steady(aim, 0, seconds, connections)
     url = f"http://127.0.0.1:{aim.port}{aim.path}"
     words = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "15s"]
-    done = subprocess.run(
-        [str(wrk.path), *words, "-s", str(WALK), url, "--", str(aim.file), str(aim.skip)],
-        env=wrk.environment,
-        capture_output=True,
-        text=True,
-        timeout=seconds + 60,
-        check=False,
-    )
+    given = ["-s", str(WALK), url, "--", str(aim.file), str(aim.skip)]
+    done, cpu = timed([str(wrk.path), *words, *given], seconds + 60, wrk.environment)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not lines:
         raise Broken(f"wrk said nothing: {done.stdout[-500:]} {done.stderr[-500:]}")
@@ -72,7 +70,8 @@ def flat_out(aim: Aim, seconds: int, connections: int) -> Loaded:
         rate=(said["requests"] - bad) / said["seconds"],
         **{name: said[name] for name in ("p50_ms", "p99_ms", "worst_ms")},
         exhausted=said["walked"] > said["written"],
-        generator="wrk, 1 thread",
+        generator="wrk, 1 thread, closed loop",
+        generator_cores=cpu / said["seconds"],
         note=f"{said['bad']} not 2xx, {said['broken']} broken" if bad else "",
     )
 
@@ -80,15 +79,17 @@ def flat_out(aim: Aim, seconds: int, connections: int) -> Loaded:
 def steady(aim: Aim, rate: float, seconds: float, connections: int) -> Loaded:
     """Load a door at a constant rate, latencies counted from when each request was due."""
     words = ["--connections", connections, "--rate", rate, "--seconds", seconds]
-    done = subprocess.run(
-        [PYTHON, "-m", "tests.bench.generator", str(aim.port), str(aim.file)]
-        + [str(word) for word in [*words, "--skip", aim.skip]],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=seconds + 90,
-        check=False,
-    )
+    command = [
+        PYTHON,
+        "-m",
+        "tests.bench.generator",
+        aim.port,
+        aim.file,
+        *words,
+        "--skip",
+        aim.skip,
+    ]
+    done, _ = timed([str(word) for word in command], seconds + 90)
     if done.returncode:
         raise Broken(f"the generator ended with {done.returncode}: {done.stderr[-1000:]}")
     said: dict[str, Any] = json.loads(done.stdout)
@@ -98,6 +99,25 @@ def steady(aim: Aim, rate: float, seconds: float, connections: int) -> Loaded:
         worst_ms=said["worst_ms"],
         # A closed loop may use up its file, an open one ends before it does.
         exhausted=said["exhausted"] and said["good"] < said["requests"],
-        generator=f"tests/bench/generator.py, {said['generator_us']:.0f} µs of CPU a request",
+        generator=f"tests/bench/generator.py, {'open' if rate else 'closed'} loop",
+        generator_cores=said["generator_us"] * said["requests"] / 1e6 / max(said["seconds"], 1e-9),
         note=str(bad) if bad else "",
     )
+
+
+def timed(
+    command: Sequence[str], seconds: float, environment: dict[str, str] | None = None
+) -> tuple[subprocess.CompletedProcess[str], float]:
+    """Run a generator; return what it said, and the CPU seconds that it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        command,
+        env=environment,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -8,7 +8,12 @@ from pathlib import Path
 
 from tests.bench.stage import CHECKOUT
 
-PARTS = ("door", "durability", "latency", "work", "burst", "batch", "growth", "memory")
+PARTS = (
+    *("door", "durability", "latency", "work", "burst", "batch", "sizing", "growth", "memory"),
+    "profile",
+)
+#: Where everything goes that is not to be kept.
+BUILD = CHECKOUT / "build" / "bench"
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,7 @@ class Options:
     """One run's words."""
 
     only: tuple[str, ...]
+    minutes: float
     rounds: int
     seconds: int
     connections: int
@@ -35,16 +41,17 @@ def read(words: list[str]) -> Options:
     )
     add = parser.add_argument
     add("--only", default=",".join(PARTS), help=f"some of: {', '.join(PARTS)}")
+    add("--minutes", type=within(1, 600), default=35, help="of everything, about: fewer turns else")
     add("--rounds", type=within(1, 50), default=3, help="turns of each contestant, A B A B")
-    add("--seconds", type=within(1, 120), default=8, help="of each turn at a door")
+    add("--seconds", type=within(1, 120), default=6, help="of each turn at a door")
     add("--connections", type=within(1, 1024), default=32)
     add("--events", type=within(10, 100_000), default=5_000, help="the workers' backlog")
-    add("--limit", type=within(5, 600), default=30, help="seconds of a worker's turn, at most")
-    add("--latencies", default="0,20,50,100", help="milliseconds in which Amili answers")
+    add("--limit", type=within(5, 600), default=15, help="seconds of a worker's turn, at most")
+    add("--latencies", default="0,50", help="milliseconds in which Amili answers")
     add("--invoices", type=within(10, 100_000), default=10_000, help="in the large batch")
     add("--history", type=within(10_000, 100_000_000), default=10_000_000, help="stored events")
     add("--webhooks", type=within(1_000, 10_000_000), default=1_000_000, help="for the memory")
-    add("--folder", type=Path, default=CHECKOUT / "build" / "bench", help="of JSON and picture")
+    add("--folder", type=Path, default=BUILD, help="of JSON, Markdown and picture")
     asked = parser.parse_args(words)
     only = tuple(word for word in asked.only.split(",") if word)
     if unknown := set(only) - set(PARTS):

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from tests.bench import batches, hands, work
+from tests.bench import batches, hands, plan, work
 from tests.bench.figures import Target, ratios
 from tests.bench.options import Options
 from tests.bench.results import Line, Results
-from tests.bench.stage import Broken
 from tests.servers import PostgresServer
 
 PROCESSES = 2
 HANDS = (hands.OURS, hands.RQ, hands.CELERY, hands.DRAMATIQ, hands.ARQ)
 TARGETS = {50.0: 10.0, 0.0: 5.0}
 MEGABYTE = 1e6
+#: Of `limit`, for one large batch.
+BATCH_TURNS = 16
 
 
 def backlog(results: Results, options: Options) -> None:
     """Measure settled events a second, at each latency of Amili."""
     with PostgresServer() as postgres:
-        for _ in range(options.rounds):
+        able = [each for each in HANDS if is_able(results, each)]
+        for _ in plan.turns(results, options, "work"):
             for latency in options.latencies:
-                for each in HANDS:
+                for each in able:
                     one(results, options, postgres.url, each, latency)
     for latency, bound in TARGETS.items():
         if latency in options.latencies:
@@ -32,6 +34,13 @@ def backlog(results: Results, options: Options) -> None:
             target = Target(bound, at_least=True)
             detail = "settled a second, against (b)"
             results.line(Line(words, target, ratios(ours, theirs), detail))
+
+
+def is_able(results: Results, each: hands.Hands) -> bool:
+    """Say whether this one can take part here; tell why it cannot."""
+    if why := each.lack():
+        results.skip(f"work: {each.name}", why)
+    return not why
 
 
 def titled(each: hands.Hands, latency: float) -> str:
@@ -51,7 +60,7 @@ def one(results: Results, options: Options, url: str, each: hands.Hands, latency
             limit=options.limit,
             processes=PROCESSES,
         )
-    except Broken as exc:
+    except Exception as exc:  # one that fails must not end the others
         results.fail(f"work: {name}", exc)
         return
     results.notes["work", name] = each.words
@@ -70,12 +79,8 @@ def one(results: Results, options: Options, url: str, each: hands.Hands, latency
 def burst(results: Results, options: Options) -> None:
     """Measure how many calls a burst of events on few cases costs."""
     with PostgresServer() as postgres:
-        for _ in range(options.rounds):
-            try:
-                seen = batches.burst(postgres.url)
-            except Broken as exc:
-                results.fail("burst", exc)
-                continue
+        for _ in plan.turns(results, options, "burst"):
+            seen = batches.burst(postgres.url)
             results.add(
                 "burst",
                 "ours",
@@ -92,28 +97,26 @@ def burst(results: Results, options: Options) -> None:
 def batch(results: Results, options: Options) -> None:
     """Measure time and memory of a large batch."""
     with PostgresServer() as postgres:
-        for _ in range(options.rounds):
-            try:
-                seen = batches.batch(postgres.url, options.invoices, 10 * options.limit)
-            except Broken as exc:
-                results.fail("batch", exc)
-                continue
+        for _ in plan.turns(results, options, "batch"):
+            seen = batches.batch(postgres.url, options.invoices, BATCH_TURNS * options.limit)
             results.add(
                 "batch",
                 "ours",
                 seconds=seen.seconds,
                 ideal_seconds=seen.ideal,
                 times_the_ideal=seen.seconds / seen.ideal,
-                calls=seen.calls,
+                calls_an_invoice=seen.calls / options.invoices,
                 **{f"calls_for_{kind}": number for kind, number in seen.kinds.items()},
                 largest_process_mb=seen.peak / MEGABYTE,
                 all_processes_mb=seen.together / MEGABYTE,
             )
+            for kind, size in seen.processes.items():
+                results.add("processes", f"worker, large batch: {kind}", most_mb=size / MEGABYTE)
     words = f"a batch of {options.invoices} invoices, 50 ms a call: time, against the ideal"
     detail = "the ideal: calls, by latency, through a concurrency of 32; one worker"
     found = results.of("batch", "ours", "times_the_ideal")
     results.line(Line(words, Target(1.3, at_least=False), found, detail))
     words = f"worker: peak with {options.invoices}-invoice batches, MB"
-    detail = "resident memory of the largest process"
+    detail = "the most that its largest process, a job's child, has held"
     found = results.of("batch", "ours", "largest_process_mb")
     results.line(Line(words, Target(200, at_least=False), found, detail, digits=0))

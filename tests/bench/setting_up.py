@@ -40,14 +40,32 @@ class Program:
 
 
 def ensure_environments() -> None:
-    """Build the contestants' environments unless they stand. Raises CalledProcessError."""
+    """Build the contestants' environments unless they stand; `lack` says which could not be."""
     for name, lock in LOCKS.items():
-        home = HOME / name
-        digest = hashlib.sha256(lock.read_bytes() + str(home).encode()).hexdigest()
-        stamp = home / "lock.sha256"
-        if not stamp.exists() or stamp.read_text() != digest:
-            build(home, lock)
-            stamp.write_text(digest)
+        if lack(name):
+            try:
+                build(HOME / name, lock)
+            except (OSError, subprocess.SubprocessError) as exc:
+                print(f"{name}: not installed: {exc}", file=sys.stderr)  # noqa: T201
+            else:
+                stamp(name).write_text(digest(name))
+
+
+def lack(name: str) -> str:
+    """Say that an environment is not what its lock asks for; '' when it is."""
+    if stamp(name).exists() and stamp(name).read_text() == digest(name):
+        return ""
+    return f"{LOCKS[name].name} could not be installed here"
+
+
+def stamp(name: str) -> Path:
+    """Name the file that tells what an environment was built from."""
+    return HOME / name / "lock.sha256"
+
+
+def digest(name: str) -> str:
+    """Sum up an environment's lock, and where it stands: its scripts hold absolute paths."""
+    return hashlib.sha256(LOCKS[name].read_bytes() + str(HOME / name).encode()).hexdigest()
 
 
 def build(home: Path, lock: Path) -> None:

@@ -102,6 +102,7 @@ class Stage:
     def __init__(self) -> None:
         self.folder = Path()
         self._running: list[Running] = []
+        self._servers: list[object] = []
         self._kept = ExitStack()
 
     def __enter__(self) -> Stage:
@@ -125,7 +126,16 @@ class Stage:
 
     def keep(self, context: AbstractContextManager[T]) -> T:
         """Enter a server that is left once all processes have ended."""
-        return self._kept.enter_context(context)
+        entered = self._kept.enter_context(context)
+        self._servers.append(entered)
+        return entered
+
+    def server(self, kind: type[T]) -> T:
+        """Return the server of this kind that is kept. Raises Broken when there is none."""
+        for each in self._servers:
+            if isinstance(each, kind):
+                return each
+        raise Broken(f"no {kind.__name__} on this stage")
 
     def start(
         self, name: str, command: Sequence[object], environment: Mapping[str, object]

@@ -24,7 +24,7 @@ TOKEN = {"access_token": "token", "token_type": "Bearer", "expires_in": 3600}
 
 
 def case(number: int) -> dict[str, object]:
-    """Write a case with one invoice, as Amili does."""
+    """Write a case as Amili does, but without invoices: the product alone would fetch those."""
     return {
         "caseId": case_id(number),
         "caseNumber": number,
@@ -37,23 +37,7 @@ def case(number: int) -> dict[str, object]:
         "description": "",
         "registeredAt": "2026-05-01T08:00:00Z",
         "closedAt": None,
-        "invoices": [
-            {
-                "invoiceId": invoice_id(number),
-                "invoiceNumber": f"F-{number}",
-                "caseId": case_id(number),
-                "invoiceDate": "2026-03-01T00:00:00Z",
-                "dueDate": "2026-04-01T00:00:00Z",
-                "registeredAt": "2026-05-01T08:00:00Z",
-                "originalAmount": 4500.00,
-                "remainingAmount": 3000.00,
-                "remainingPrincipal": 3000.00,
-                "uniqueSourceInvoiceId": f"S-{number}",
-                "paidAmount": 1500.00,
-                "creditedAmount": 0.00,
-                "currency": "NOK",
-            }
-        ],
+        "invoices": [],
         "debtors": [{"debtorId": invoice_id(number), "type": "PRIVATE", "debtorNumber": "7"}],
     }
 

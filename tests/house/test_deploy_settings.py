@@ -29,7 +29,11 @@ def described() -> list[Path]:
     """List every file that says how to run the product."""
     return [
         CHECKOUT / "Dockerfile",
-        *sorted(path for path in (CHECKOUT / "deploy").rglob("*") if path.is_file()),
+        *sorted(
+            path
+            for path in (CHECKOUT / "deploy").rglob("*")
+            if path.is_file() and path.suffix != ".png"
+        ),
     ]
 
 

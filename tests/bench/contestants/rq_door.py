@@ -24,7 +24,7 @@ queue = Queue(
     connection=Redis.from_url(os.environ["BENCH_REDIS_URL"]),
     serializer=JSONSerializer,
 )
-JOB = "tests.bench.contestants.rq_worker.settle"
+JOB = "tests.bench.contestants.rq_work.settle"
 
 
 def enqueue(case_number: str) -> None:

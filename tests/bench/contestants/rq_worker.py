@@ -10,22 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-import psycopg
 from redis import Redis
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
-from tests.bench.contestants.settling import DATABASE, UPSERT, fetch, row_of
+from tests.bench.contestants.rq_work import settle
 
 redis = Redis.from_url(os.environ["BENCH_REDIS_URL"])
 queue = Queue("events", connection=redis, serializer=JSONSerializer)
-
-
-def settle(case_number: str) -> None:
-    """Fetch one case and save it."""
-    row = row_of(fetch(case_number))
-    with psycopg.connect(DATABASE, autocommit=True) as session:
-        session.execute(UPSERT, row)
 
 
 def fill(numbers: Iterable[int]) -> None:
