@@ -23,8 +23,8 @@ from service.store import entities
 from service.telemetry.metrics import Metrics
 from workers.belt import act
 from workers.drain import drain
+from workers.flow import look
 from workers.leasing import LeaseKeeper
-from workers.looking import look
 from workers.parts import Parts, opened
 
 log = structlog.get_logger()
@@ -54,7 +54,8 @@ def configure(context: Context) -> None:
 
 def work_events() -> None:
     """Empty the stream and the spool, and look at every due entity."""
-    run("events", events_round)
+    began = time.monotonic()
+    run("events", lambda parts, client: events_round(parts, client, began))
 
 
 def perform_actions() -> None:
@@ -107,17 +108,30 @@ async def rounds(parts: Parts, queue: QueueName, once: Round) -> None:
         await shared.aclose()
 
 
-async def events_round(parts: Parts, client: AmiliClient) -> int:
-    """Drain, then look; the drain first, so that many events become one look."""
-    moved = await asyncio.to_thread(drain_quietly, parts)
-    return moved + await look(parts, client)
+async def events_round(parts: Parts, client: AmiliClient, began: float | None = None) -> int:
+    """Drain and look until nothing is left, or the time is up; return how much was found.
+
+    `began` is when the job began (`time.monotonic()`), if it was not just now. The drain goes
+    first, so that many events become one look.
+    """
+    spent = 0.0 if began is None else time.monotonic() - began
+    moved = 0
+
+    def drained(most: int) -> int:
+        nonlocal moved
+        count = drain_quietly(parts, most)
+        moved += count
+        return count
+
+    looked = await look(parts, client, drain=drained, seconds=WORK_SECONDS - spent)
+    return moved + looked
 
 
-def drain_quietly(parts: Parts) -> int:
+def drain_quietly(parts: Parts, most: int) -> int:
     """Drain; a Redis that is away must not keep us from what is in SQL already."""
     try:
         parts.stream.silence()
-        return drain(parts)
+        return drain(parts, most=most)
     except RedisError as exc:
         log.warning("stream_not_read", error=type(exc).__name__)
         return 0
