@@ -216,7 +216,8 @@ class Flow:
     def _drained(self, most: int, task: asyncio.Task[int]) -> None:
         self._drain = None
         moved = self._result(task) or 0
-        self._is_fresh, self._is_behind = True, moved >= most
+        self._is_behind = moved >= most
+        self._is_fresh = not (self._is_burst and self._is_behind and most < WHOLE)
         self.is_dry = self.is_dry and not moved
 
     @property
@@ -289,6 +290,8 @@ class Flow:
         self._is_over = self._is_over or found.is_lap_over
         told = [len(each.events) for each in found.claims if each.events]
         self._events_each = sum(told) / len(told) if told else 1.0
+        # What was moved beside this claim was a part only.
+        self._is_fresh = self._is_fresh and not (self._is_burst and self._is_behind)
         if found.began is not None:
             self.put_on(found.claims, found.began)
 

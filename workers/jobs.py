@@ -54,17 +54,16 @@ def configure(context: Context) -> None:
 
 def work_events() -> None:
     """Empty the stream and the spool, and look at every due entity."""
-    began = time.monotonic()
-    run("events", lambda parts, client: events_round(parts, client, began))
+    run("events", events_round)
 
 
 def perform_actions() -> None:
     """Make every call that is planned and due."""
-    began = time.monotonic()
-    run("actions", lambda parts, client: act(parts, client, began))
+    run("actions", act)
 
 
-Round = Callable[[Parts, AmiliClient], Awaitable[int]]
+#: The last is when the job began, by `time.monotonic()`.
+Round = Callable[[Parts, AmiliClient, float], Awaitable[int]]
 
 
 def run(queue: QueueName, once: Round) -> None:
@@ -92,7 +91,7 @@ def run(queue: QueueName, once: Round) -> None:
 
 async def rounds(parts: Parts, queue: QueueName, once: Round) -> None:
     """Repeat a round while it finds work."""
-    until = time.monotonic() + WORK_SECONDS
+    began = time.monotonic()
     shared = connect_async(parts.settings.redis_url)
     tokens = TokenKeeper(parts.settings, shared)
     try:
@@ -100,21 +99,19 @@ async def rounds(parts: Parts, queue: QueueName, once: Round) -> None:
             open_gate(parts.settings, shared, parts.metrics) as gate,
             AmiliClient(parts.settings, parts.contract, parts.metrics, tokens, gate) as client,
         ):
-            while await once(parts, client):
-                if time.monotonic() > until:
+            while await once(parts, client, began):
+                if time.monotonic() - began >= WORK_SECONDS:
                     await asyncio.to_thread(parts.bells.ring, queue)
                     return
     finally:
         await shared.aclose()
 
 
-async def events_round(parts: Parts, client: AmiliClient, began: float | None = None) -> int:
+async def events_round(parts: Parts, client: AmiliClient, began: float) -> int:
     """Drain and look until nothing is left, or the time is up; return how much was found.
 
-    `began` is when the job began (`time.monotonic()`), if it was not just now. The drain goes
-    first, so that many events become one look.
+    The drain goes first, so that many events become one look.
     """
-    spent = 0.0 if began is None else time.monotonic() - began
     moved = 0
 
     def drained(most: int) -> int:
@@ -123,7 +120,8 @@ async def events_round(parts: Parts, client: AmiliClient, began: float | None = 
         moved += count
         return count
 
-    looked = await look(parts, client, drain=drained, seconds=WORK_SECONDS - spent)
+    left = WORK_SECONDS - (time.monotonic() - began)
+    looked = await look(parts, client, drain=drained, seconds=left)
     return moved + looked
 
 

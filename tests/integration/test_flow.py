@@ -34,7 +34,7 @@ from service.store.database import Tx
 from service.store.schema import entities as rows
 from service.telemetry.metrics import Metrics
 from tests.integration.store_records import Clock, case_key, emptied, event
-from workers import flow, looking
+from workers import flow, jobs, looking
 from workers.flow import look
 from workers.parts import Parts, new_holder
 
@@ -140,7 +140,15 @@ def house(shared_url: str, redis_url: str, tmp_path: Path) -> Iterator[House]:
     with emptied(shared_url, Clock()) as database:
         yield House(
             Parts(
-                settings=Settings(data_dir=tmp_path, api_concurrency=WIDTH),
+                settings=Settings(
+                    data_dir=tmp_path,
+                    redis_url=redis_url,
+                    api_base_url="http://127.0.0.1:9",
+                    token_url="http://127.0.0.1:9/token",
+                    client_id="c",
+                    client_secret="s",
+                    api_concurrency=WIDTH,
+                ),
                 contract=Contract(),
                 metrics=Metrics(),
                 database=database,
@@ -231,6 +239,27 @@ def test_nothing_is_claimed_when_the_time_is_up(house: House) -> None:
     looked = house.look(seconds=0.1)
     assert 0 < looked < 200
     assert (house.settled(), house.due(), house.held()) == (looked, 200 - looked, 0)
+
+
+@pytest.mark.parametrize(("seconds", "rings"), [(0.05, 1), (60.0, 0)])
+def test_a_job_whose_time_is_up_rings_for_the_next(
+    house: House, monkeypatch: pytest.MonkeyPatch, seconds: float, rings: int
+) -> None:
+    """One that found something when its time was up has the next go on, others ring for nobody."""
+    house.tell(names(1))
+    monkeypatch.setattr(jobs, "WORK_SECONDS", seconds)
+
+    async def round_of(parts: Parts, client: Any, began: float) -> int:
+        looked: int = await jobs.events_round(parts, house, began)  # type: ignore[arg-type]
+        return looked
+
+    async def take_long(name: str) -> None:
+        await asyncio.sleep(0.1)
+
+    house.call = take_long
+    asyncio.run(jobs.rounds(house.parts, "events", round_of))
+    assert house.settled() == 1
+    assert house.parts.redis.llen("rq:queue:events") == rings
 
 
 def test_a_burst_is_in_sql_before_its_entities_are_looked_at(house: House) -> None:
