@@ -4,7 +4,8 @@
 The stations of an event, each with its file:
 
     drain      stream and spool → rows of the inbox
-    looking    claim due entities → fetch → apply, many at once
+    flow       looks at all that is due, without a pause
+    looking    one look: claim due entities → fetch → apply
     applying   one transaction: snapshot → handlers → policies → state, holds, plans
     acting     one call to Amili for each planned action, through the ledger
     sweeping   whatever a crash left behind, found again

@@ -18,6 +18,7 @@ from service.telemetry.metrics import Metrics
 from workers import jobs, rqworker
 from workers.parts import new_holder, opened
 from workers.sweeping import EVERY_SECONDS, Sweeper
+from workers.warming import warm_up
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ def main(kind: str) -> int:
     if kind == "sweeper":
         sweep(context)
     else:
+        warm_up(settings)
         rqworker.work(next(name for name in JOBS if name == kind), context)
     return 0
 

@@ -23,8 +23,8 @@ from service.store import entities
 from service.telemetry.metrics import Metrics
 from workers.belt import act
 from workers.drain import drain
+from workers.flow import look
 from workers.leasing import LeaseKeeper
-from workers.looking import look
 from workers.parts import Parts, opened
 
 log = structlog.get_logger()
@@ -59,11 +59,11 @@ def work_events() -> None:
 
 def perform_actions() -> None:
     """Make every call that is planned and due."""
-    began = time.monotonic()
-    run("actions", lambda parts, client: act(parts, client, began))
+    run("actions", act)
 
 
-Round = Callable[[Parts, AmiliClient], Awaitable[int]]
+#: The last is when the job began, by `time.monotonic()`.
+Round = Callable[[Parts, AmiliClient, float], Awaitable[int]]
 
 
 def run(queue: QueueName, once: Round) -> None:
@@ -91,7 +91,7 @@ def run(queue: QueueName, once: Round) -> None:
 
 async def rounds(parts: Parts, queue: QueueName, once: Round) -> None:
     """Repeat a round while it finds work."""
-    until = time.monotonic() + WORK_SECONDS
+    began = time.monotonic()
     shared = connect_async(parts.settings.redis_url)
     tokens = TokenKeeper(parts.settings, shared)
     try:
@@ -99,25 +99,37 @@ async def rounds(parts: Parts, queue: QueueName, once: Round) -> None:
             open_gate(parts.settings, shared, parts.metrics) as gate,
             AmiliClient(parts.settings, parts.contract, parts.metrics, tokens, gate) as client,
         ):
-            while await once(parts, client):
-                if time.monotonic() > until:
+            while await once(parts, client, began):
+                if time.monotonic() - began >= WORK_SECONDS:
                     await asyncio.to_thread(parts.bells.ring, queue)
                     return
     finally:
         await shared.aclose()
 
 
-async def events_round(parts: Parts, client: AmiliClient) -> int:
-    """Drain, then look; the drain first, so that many events become one look."""
-    moved = await asyncio.to_thread(drain_quietly, parts)
-    return moved + await look(parts, client)
+async def events_round(parts: Parts, client: AmiliClient, began: float) -> int:
+    """Drain and look until nothing is left, or the time is up; return how much was found.
+
+    The drain goes first, so that many events become one look.
+    """
+    moved = 0
+
+    def drained(most: int) -> int:
+        nonlocal moved
+        count = drain_quietly(parts, most)
+        moved += count
+        return count
+
+    left = WORK_SECONDS - (time.monotonic() - began)
+    looked = await look(parts, client, drain=drained, seconds=left)
+    return moved + looked
 
 
-def drain_quietly(parts: Parts) -> int:
+def drain_quietly(parts: Parts, most: int) -> int:
     """Drain; a Redis that is away must not keep us from what is in SQL already."""
     try:
         parts.stream.silence()
-        return drain(parts)
+        return drain(parts, most=most)
     except RedisError as exc:
         log.warning("stream_not_read", error=type(exc).__name__)
         return 0

@@ -1,14 +1,14 @@
-"""Claim due entities, fetch them all at once, apply each as soon as it is there.
+"""The three steps of a look: claim due entities, fetch each, apply them together.
 
-Fetching runs in the event loop, with no transaction open; applying runs in a thread, in
-transactions of at most `TOGETHER` entities, so that one slow answer delays only its own.
+Fetching runs in the event loop, with no transaction open; claiming and applying run in threads
+beside it. How the steps follow on each other is the matter of `workers.flow`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from service.amili.client import AmiliClient
@@ -25,38 +25,8 @@ from workers.work import Result
 
 #: Entities in one transaction: SQLite lets nobody else write meanwhile.
 TOGETHER = 100
-#: Seconds that what is there waits for company.
-GATHER_SECONDS = 0.02
-#: After this the next suspects wait until everybody else was looked at.
-SUSPECTS_SECONDS = 2.0
-
-
-async def look(parts: Parts, client: AmiliClient, limit: int = 200) -> int:
-    """Look at up to `limit` due entities, then at suspects, apart; return how many."""
-    looked = await look_at(parts, client, *await asyncio.to_thread(claim, parts, limit))
-    until = asyncio.get_running_loop().time() + SUSPECTS_SECONDS
-    while suspects := await look_at(parts, client, *await asyncio.to_thread(suspect, parts)):
-        looked += suspects
-        if asyncio.get_running_loop().time() > until:
-            break
-    return looked
-
-
-async def look_at(parts: Parts, client: AmiliClient, claims: tuple[Claim, ...], read: Read) -> int:
-    """Fetch for all of them at once, and apply each as soon as it is there."""
-    tasks = {asyncio.create_task(result_of(parts, client, each, read)) for each in claims}
-    ready: list[Result] = []
-    while tasks:
-        done, tasks = await asyncio.wait(
-            tasks,
-            timeout=GATHER_SECONDS if ready else None,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        ready += [task.result() for task in done]
-        if len(ready) >= TOGETHER or not done or not tasks:
-            await apply_all(parts, ready)
-            ready = []
-    return len(claims)
+#: The read of nobody.
+NEVER = Read(0, datetime.min.replace(tzinfo=UTC))
 
 
 def claim(parts: Parts, limit: int) -> tuple[tuple[Claim, ...], Read]:
@@ -74,9 +44,17 @@ def suspect(parts: Parts) -> tuple[tuple[Claim, ...], Read]:
     return taken(parts, take)
 
 
+def has_suspects(parts: Parts) -> bool:
+    """Say whether suspects wait to be looked at."""
+    with parts.database.read() as tx:
+        return entities.has_suspects(tx)
+
+
 def taken(parts: Parts, take: Callable[[Tx], tuple[Claim, ...]]) -> tuple[tuple[Claim, ...], Read]:
     """Claim, commit, and only then take the fetch numbers and the time."""
     claims = parts.database.run(take)
+    if not claims:
+        return (), NEVER
     return parts.database.run(lambda tx: (entities.number(tx, claims), Read(0, tx.now)))
 
 
@@ -92,12 +70,11 @@ async def result_of(parts: Parts, client: AmiliClient, claim: Claim, began: Read
     return Result(claim, read, fetched)
 
 
-async def apply_all(parts: Parts, results: Sequence[Result]) -> None:
-    """Apply results, a bounded number in each transaction."""
-    for start in range(0, len(results), TOGETHER):
-        some = results[start : start + TOGETHER]
-        outcome = await asyncio.to_thread(apply_apart, parts, some)
-        await asyncio.to_thread(outcome.tell, parts)
+def conclude(parts: Parts, results: Sequence[Result]) -> int:
+    """Apply at most `TOGETHER` results, and tell what came of it; return how many nudges did."""
+    outcome = apply_apart(parts, results)
+    outcome.tell(parts)
+    return outcome.nudges
 
 
 def apply_apart(parts: Parts, results: Sequence[Result]) -> Outcome:

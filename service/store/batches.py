@@ -11,7 +11,7 @@ from service.domain.entities import Read
 from service.domain.records import Batch, Invoice, Settlement
 from service.store.database import Tx
 from service.store.dialects import ROWS
-from service.store.mirror import row_of, upsert
+from service.store.mirror import plain, row_of, upsert
 from service.store.schema import FAILED, batch_items, batches, settlements
 
 KEEP = frozenset({"organization_id"})
@@ -21,7 +21,7 @@ def save(tx: Tx, batch: Batch, read: Read) -> bool:
     """Write a batch and its items as read; False when a later reading stands there."""
     row = row_of(batch, read)
     items = [
-        {"batch_id": batch.batch_id, "position": position} | dict(item)
+        {"batch_id": batch.batch_id, "position": position} | plain(item)
         for position, item in enumerate(row.pop("items"))
     ]
     if not upsert(tx, batches, [row], KEEP):

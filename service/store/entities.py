@@ -186,6 +186,12 @@ def claim_suspects(
     return take(tx, holder, lease, rows)
 
 
+def has_suspects(tx: Tx) -> bool:
+    """Say whether a suspect is due."""
+    asked = select(entities.c.entity).where(is_due(tx.now), is_suspect()).limit(1)
+    return tx.execute(asked).first() is not None
+
+
 def is_suspect() -> ColumnElement[bool]:
     """Say whose holder died although it had failed before: it may be what kills.
 

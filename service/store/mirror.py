@@ -7,7 +7,7 @@ reading began later stays, in whatever order they are written.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Table, func
@@ -19,8 +19,15 @@ from service.store.dialects import insert
 
 def row_of(record: Any, read: Read, **more: Any) -> dict[str, Any]:
     """Turn a record into its row, stamped with the read it came from."""
-    row = asdict(record)
-    return row | {"fetch_number": read.number, "read_began_at": read.began_at} | more
+    return plain(record) | {"fetch_number": read.number, "read_began_at": read.began_at} | more
+
+
+def plain(record: Any) -> dict[str, Any]:
+    """Turn a record into a dictionary; `asdict` would copy each value, and takes ten times longer.
+
+    What is inside its members stays as it is.
+    """
+    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 def upsert(tx: Tx, table: Table, rows: Sequence[dict[str, Any]], keep: frozenset[str]) -> set[str]:

@@ -22,16 +22,16 @@ MOST_SEEDS = 5000
 FOUND_AT: dict[str, int] = {
     "acknowledge_before_commit": 0,
     "ledger_after_call": 2,
-    "dedup_before_append": 5,
-    "lost_answer_is_a_no": 71,
+    "dedup_before_append": 18,
+    "lost_answer_is_a_no": 24,
     "lost_answer_is_repeated": 71,
-    "new_key_for_each_try": 9,
-    "sweeper_forgets_sent": 2,
-    "sweeper_forgets_the_stream": 59,
+    "new_key_for_each_try": 34,
+    "sweeper_forgets_sent": 3,
+    "sweeper_forgets_the_stream": 70,
     "hold_without_nudge": 9,
-    "any_batch_will_do": 27,
+    "any_batch_will_do": 89,
     "reads_never_lag": 1,
-    "lost_chunk_is_sent_again": 55,
+    "lost_chunk_is_sent_again": 71,
     "failed_try_gives_up": 13,
 }
 
