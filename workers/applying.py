@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-import structlog
-
 from service.domain.decisions import Decision
 from service.domain.entities import Claim, EntityKey, Kind, Nudge, Read
 from service.domain.records import Batch, BatchItem, Invoice, one_spelling
@@ -30,8 +28,6 @@ from workers.parts import Parts
 from workers.tracking import follow
 from workers.work import Result, Work
 from workers.writes import Writes
-
-log = structlog.get_logger()
 
 #: Seconds after which a payload that disagrees with the API has it read again.
 DOUBT_SECONDS = (2, 10, 60)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from service.queue import QueueName
 from service.redis import RedisError, connect_async
 from service.settings import Settings
 from service.store import entities
+from service.telemetry.logs import place_of
 from service.telemetry.metrics import Metrics
 from workers.belt import act
 from workers.drain import drain
@@ -84,9 +84,8 @@ def run(queue: QueueName, once: Round) -> None:
     except Exception as exc:
         # RQ would write the whole chain of errors into its log and into Redis, and the driver's
         # links of it hold the values of rows. Nothing is lost here either: the sweeper rings.
-        last = traceback.extract_tb(exc.__traceback__)[-1]
-        place = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
-        log.error("job_failed", queue=queue, error=type(exc).__name__, place=place)
+        kind = type(exc).__name__
+        log.error("job_failed", queue=queue, error=kind, place=place_of(exc))
 
 
 async def rounds(parts: Parts, queue: QueueName, once: Round) -> None:
