@@ -135,10 +135,10 @@ class Inline:
     def __init__(self, *given: object) -> None:
         pass
 
-    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+    def submit(self, work: Callable[..., Any], *given: object) -> Future[Any]:
         """Run it now."""
         done: Future[Any] = Future()
-        done.set_result(work())
+        done.set_result(work(*given))
         return done
 
     def shutdown(self, **named: object) -> None:
