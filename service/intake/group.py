@@ -49,7 +49,13 @@ class GroupCommit:
 
     async def _run(self) -> None:
         while self._waiting:
+            # What the server has received meanwhile comes along: one turn of the event loop
+            # reads it, and the next one brings it here.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
             group = self._next_group()
+            if not group:
+                continue
             try:
                 states = await self._write([delivery for delivery, _ in group])
                 told = list(zip(group, states, strict=True))

@@ -93,8 +93,8 @@ def test_failing_group_fails_alone(error: BaseException) -> None:
         journal.failing, journal.error = {0}, error
         commit = GroupCommit(journal.write)
         first = senders(commit, [0])
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        while not journal.groups:
+            await asyncio.sleep(0)
         later = senders(commit, [1, 2])
         found = await asyncio.gather(*first, *later, return_exceptions=True)
         return found, journal.groups
