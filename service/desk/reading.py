@@ -10,13 +10,23 @@ from datetime import datetime
 from typing import Any
 
 from service.desk import shapes
-from service.desk.ids import known
+from service.desk.ids import known, no_event
 from service.desk.shapes import Shape
 from service.desk.writing import NotPossible
 from service.domain.deliveries import Which
 from service.domain.entities import EntityKey, Kind
 from service.errors import RecordMissing
-from service.store import batches, cases, decisions, events, holds, invoices, ledger, waiting
+from service.store import (
+    batches,
+    cases,
+    decisions,
+    events,
+    holds,
+    invoices,
+    ledger,
+    retention,
+    waiting,
+)
 from service.store.database import Database, Tx
 
 MOST = 200
@@ -47,7 +57,7 @@ class Reading:
         with self._database.read() as tx:
             rows = events.by_id(tx, known(event_id))
             if not rows:
-                raise RecordMissing("There is no event with this id.")
+                raise no_event(tx)
             entity = rows[0].entity
             why = None if entity is None else waiting.of(tx, EntityKey.parse(entity))
         return shapes.event_with_variants(rows) | {"waiting": shapes.waiting(why)}
@@ -154,7 +164,10 @@ class Reading:
         return the_only(ids, "case", "id or number")
 
     def timeline(self, case_id: str) -> Shape:
-        """Show everything that happened to a case, oldest first."""
+        """Show everything that happened to a case, oldest first; of its events the newest 500.
+
+        `eventsRemovedBefore`: settled ones received before then were removed; null: none ever was.
+        """
         key = EntityKey(Kind.CASE, case_id)
         with self._database.read() as tx:
             if cases.get(tx, known(case_id)) is None:
@@ -174,8 +187,10 @@ class Reading:
                     for h in holds.of_cases(tx, [case_id])[case_id]
                 ),
             ]
+            removed = retention.removed_before(tx)
         steps.sort(key=lambda each: each[0])  # as moments: as texts, whole seconds sort last
-        return page([step(*each) for each in steps], None)
+        shown = page([step(*each) for each in steps], None)
+        return shown | {"eventsRemovedBefore": shapes.moment(removed)}
 
     def actions(
         self,

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Column, Row, TextClause, func, select, update
 from sqlalchemy.exc import StatementError
 from sqlalchemy.sql import ColumnElement, Select
 
-from service.domain.deliveries import Delivery, EventState, NewEvent, Which
+from service.domain.deliveries import Delivery, EventState, NewEvent, Which, label_of
 from service.domain.entities import Claims, EntityKey
 from service.store import entities
 from service.store.database import Tx, spoils_all
-from service.store.dialects import insert
-from service.store.schema import event_keys, events, organizations
+from service.store.dialects import among, insert
+from service.store.schema import OPEN_EVENTS, event_keys, events, organizations
 
 #: A row that cannot be written, as the database says it or its driver (a lone surrogate).
 REFUSALS = (StatementError, ValueError, OverflowError)
 UNFINISHED = (EventState.RECEIVED, EventState.RETRYING)
+OPEN = (*UNFINISHED, EventState.DEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ def wants(new: Sequence[NewEvent]) -> list[entities.Want]:
             event.organization_id,
             event.lookup,
             hidden_since=hidden.get(name),
+            hint=dump_claims(event.claims),
+            hint_at=event.delivery.received_at,
         )
         for name, event in newest.items()
         if event.key is not None
@@ -145,13 +148,9 @@ def known_before(tx: Tx, new: Sequence[NewEvent]) -> set[bytes]:
     """Return the digests of those whose id or IdempotencyKey stands already under another body."""
     ids = {event.event_id for event in new}
     keys = {k for e in new if (k := e.delivery.headers.get("idempotencykey"))}
-    found = tx.execute(
-        select(events.c.event_id, events.c.idempotency_key).where(
-            or_(events.c.event_id.in_(ids), events.c.idempotency_key.in_(keys))
-        )
-    ).all()
-    seen_ids = {row.event_id for row in found}
-    seen_keys = {row.idempotency_key for row in found if row.idempotency_key}
+    # Two questions, each with an index of its own.
+    seen_ids = seen(tx, events.c.event_id, ids)
+    seen_keys = seen(tx, events.c.idempotency_key, keys)
     variants: set[bytes] = set()
     for event in new:
         key = event.delivery.headers.get("idempotencykey")
@@ -163,6 +162,13 @@ def known_before(tx: Tx, new: Sequence[NewEvent]) -> set[bytes]:
     return variants
 
 
+def seen(tx: Tx, column: Column[Any], values: Collection[str]) -> set[str]:
+    """Return those of these values that the column has already."""
+    if not values:
+        return set()
+    return set(tx.execute(select(column).where(among(tx, column, values))).scalars())
+
+
 def remember_organizations(tx: Tx, new: Sequence[NewEvent]) -> None:
     """Keep every organization that was ever named."""
     names = sorted({event.organization_id for event in new if event.organization_id})
@@ -172,15 +178,14 @@ def remember_organizations(tx: Tx, new: Sequence[NewEvent]) -> None:
 
 
 def settled_among(tx: Tx, digests: Sequence[bytes]) -> frozenset[bytes]:
-    """Return the digests of these whose event is settled."""
+    """Return those of these bodies, all stored before, that are settled.
+
+    That is all but the open ones: what retention removed was settled.
+    """
     if not digests:
         return frozenset()
-    found = tx.execute(
-        select(events.c.digest).where(
-            events.c.digest.in_(digests), events.c.state == EventState.SETTLED
-        )
-    )
-    return frozenset(bytes(digest) for (digest,) in found)
+    waiting = select(events.c.digest).where(among(tx, events.c.digest, digests), OPEN_EVENTS)
+    return frozenset(digests) - {bytes(digest) for (digest,) in tx.execute(waiting)}
 
 
 # --- settling ---------------------------------------------------------------
@@ -192,7 +197,7 @@ def settle(tx: Tx, seqs: Sequence[int], outcome: str) -> list[Row[Any]]:
     for some in chunks(seqs):
         settled = (
             update(events)
-            .where(events.c.seq.in_(some), events.c.state != EventState.SETTLED)
+            .where(among(tx, events.c.seq, some), events.c.state != EventState.SETTLED)
             .values(
                 state=str(EventState.SETTLED),
                 outcome=outcome,
@@ -216,8 +221,9 @@ def dead_of(tx: Tx, keys: Sequence[EntityKey]) -> dict[str, list[int]]:
     """Return the dead events of these entities: a success settles them too."""
     found = tx.execute(
         select(events.c.entity, events.c.seq).where(
-            events.c.entity.in_([str(key) for key in keys]),
+            among(tx, events.c.entity, [str(key) for key in keys]),
             events.c.state == EventState.DEAD,
+            OPEN_EVENTS,
         )
     )
     dead: dict[str, list[int]] = {}
@@ -238,7 +244,7 @@ def postpone(
     for some in chunks(seqs):
         failed = (
             update(events)
-            .where(events.c.seq.in_(some))
+            .where(among(tx, events.c.seq, some))
             .values(attempts=events.c.attempts + (1 if counts else 0), **values)
             .returning(events.c.label)
         )
@@ -256,19 +262,25 @@ def listed(
     tx: Tx, which: Which = ANY, *, before: int | None = None, limit: int = 50
 ) -> list[Row[Any]]:
     """Return events, newest first; `before` is the `seq` where the last page ended."""
-    asked = page().where(*meant(which))
+    asked = page().where(*meant(tx, which))
     if before is not None:
         asked = asked.where(events.c.seq < before)
     return list(tx.execute(asked.order_by(events.c.seq.desc()).limit(limit)).all())
 
 
-def meant(which: Which) -> list[ColumnElement[bool]]:
-    """Say in SQL which events are meant."""
-    found = []
+def meant(tx: Tx, which: Which) -> list[ColumnElement[bool] | TextClause]:
+    """Say in SQL which events are meant, in words that find an index where one helps."""
+    found: list[ColumnElement[bool] | TextClause] = []
     if which.state is not None:
         found.append(events.c.state == which.state)
+    if which.state in OPEN or which.error is not None:  # what is settled has no error
+        found.append(OPEN_EVENTS)
     if which.type is not None:
         found.append(events.c.type == which.type)
+        label = label_of(which.type)
+        # SQLite knows nothing of how many there are: only what is surely rare is looked up so.
+        if label == "other" or not tx.is_sqlite:
+            found.append(events.c.label == label)
     if which.error is not None:
         found.append(events.c.error.icontains(which.error, autoescape=True))
     if which.since is not None:
@@ -318,7 +330,8 @@ def load_claims(text: str | None) -> Claims | None:
 
 def dead_count(tx: Tx) -> int:
     """Count the dead letters."""
-    asked = select(func.count()).select_from(events).where(events.c.state == EventState.DEAD)
+    asked = select(func.count()).select_from(events)
+    asked = asked.where(events.c.state == EventState.DEAD, OPEN_EVENTS)
     return int(tx.execute(asked).scalar_one())
 
 

@@ -36,7 +36,8 @@ event_keys = Table(
     Column("received_at", Moment, nullable=False),
 )
 
-#: Every delivery, its raw body as bytes.
+#: Every delivery, its raw body as bytes. On PostgreSQL partitioned by the month of `received_at`
+#: (see `partitions`), where the primary key has that column, too.
 events = Table(
     "events",
     metadata,
@@ -62,18 +63,18 @@ events = Table(
     Column("settled_at", Moment),
     Column("error", Text),
 )
-Index("ix_events_digest", events.c.digest)
 Index("ix_events_event_id", events.c.event_id, events.c.seq)
 Index("ix_events_idempotency_key", events.c.idempotency_key)
 Index("ix_events_entity", events.c.entity, events.c.seq)
+#: What is not settled. A query must say it in just these words to be given these indexes, which
+#: are as small as the work that waits, however long the history is.
 OPEN_EVENTS = text("state IN ('received', 'retrying', 'dead')")
-Index(
-    "ix_events_open",
-    events.c.state,
-    events.c.seq,
-    sqlite_where=OPEN_EVENTS,
-    postgresql_where=OPEN_EVENTS,
-)
+for _name, _columns in (
+    ("ix_events_open", (events.c.state, events.c.seq)),
+    ("ix_events_open_entity", (events.c.entity, events.c.seq)),
+    ("ix_events_open_digest", (events.c.digest,)),
+):
+    Index(_name, *_columns, sqlite_where=OPEN_EVENTS, postgresql_where=OPEN_EVENTS)
 Index("ix_events_label", events.c.label, events.c.received_at)
 
 #: Deliveries that Redis could not take; the drain empties it.
@@ -117,6 +118,9 @@ entities = Table(
     Column("doubt", Integer, nullable=False),
     #: When the newest change was told that no payload lets us check.
     Column("hidden_since", Moment),
+    #: What the newest payload claims, and when it was received.
+    Column("hint", Text),
+    Column("hint_at", Moment),
     Column("holder", String(80)),
     Column("fence", BigInteger, nullable=False),
     Column("lease_until", Moment),
