@@ -6,24 +6,28 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Row, TextClause, func, select, update
+from sqlalchemy import Column, Row, TextClause, and_, func, select, update
 from sqlalchemy.exc import StatementError
 from sqlalchemy.sql import ColumnElement, Select
 
-from service.domain.deliveries import Delivery, EventState, NewEvent, Which, label_of
+from service.domain.deliveries import LABELS, Delivery, EventState, NewEvent, Which, label_of
 from service.domain.entities import Claims, EntityKey
 from service.store import entities
 from service.store.database import Tx, spoils_all
 from service.store.dialects import among, insert
-from service.store.schema import OPEN_EVENTS, event_keys, events, organizations
+from service.store.schema import OPEN_EVENTS, UNSETTLED, event_keys, events, organizations
 
 #: A row that cannot be written, as the database says it or its driver (a lone surrogate).
 REFUSALS = (StatementError, ValueError, OverflowError)
 UNFINISHED = (EventState.RECEIVED, EventState.RETRYING)
 OPEN = (*UNFINISHED, EventState.DEAD)
+#: An id or key that comes again after longer is not flagged: a delivery that is tried again comes
+#: within days, and to search all months for each event would cost more with each month. Who asks
+#: for an event is shown all that came under its id, however long ago.
+VARIANTS_COME_WITHIN = timedelta(days=45)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +149,13 @@ def event_row(event: NewEvent, is_variant: bool) -> dict[str, Any]:
 
 
 def known_before(tx: Tx, new: Sequence[NewEvent]) -> set[bytes]:
-    """Return the digests of those whose id or IdempotencyKey stands already under another body."""
+    """Return the digests of those whose id or IdempotencyKey came lately with another body."""
     ids = {event.event_id for event in new}
     keys = {k for e in new if (k := e.delivery.headers.get("idempotencykey"))}
+    since = min(event.delivery.received_at for event in new) - VARIANTS_COME_WITHIN
     # Two questions, each with an index of its own.
-    seen_ids = seen(tx, events.c.event_id, ids)
-    seen_keys = seen(tx, events.c.idempotency_key, keys)
+    seen_ids = seen(tx, events.c.event_id, ids, since)
+    seen_keys = seen(tx, events.c.idempotency_key, keys, since)
     variants: set[bytes] = set()
     for event in new:
         key = event.delivery.headers.get("idempotencykey")
@@ -162,11 +167,12 @@ def known_before(tx: Tx, new: Sequence[NewEvent]) -> set[bytes]:
     return variants
 
 
-def seen(tx: Tx, column: Column[Any], values: Collection[str]) -> set[str]:
-    """Return those of these values that the column has already."""
+def seen(tx: Tx, column: Column[Any], values: Collection[str], since: datetime) -> set[str]:
+    """Return those of these values that the column has had since then."""
     if not values:
         return set()
-    return set(tx.execute(select(column).where(among(tx, column, values))).scalars())
+    asked = select(column).where(among(tx, column, values), events.c.received_at >= since)
+    return set(tx.execute(asked).scalars())
 
 
 def remember_organizations(tx: Tx, new: Sequence[NewEvent]) -> None:
@@ -184,8 +190,22 @@ def settled_among(tx: Tx, digests: Sequence[bytes]) -> frozenset[bytes]:
     """
     if not digests:
         return frozenset()
-    waiting = select(events.c.digest).where(among(tx, events.c.digest, digests), OPEN_EVENTS)
-    return frozenset(digests) - {bytes(digest) for (digest,) in tx.execute(waiting)}
+    # A key tells when its body was received, which leads to its row without an index of digests.
+    # The state is compared here: in SQL it would lead to the index of all that waits instead.
+    found = (
+        select(event_keys.c.digest, events.c.state)
+        .join(
+            events,
+            and_(
+                events.c.label.in_(LABELS),
+                events.c.received_at == event_keys.c.received_at,
+                events.c.digest == event_keys.c.digest,
+            ),
+        )
+        .where(among(tx, event_keys.c.digest, digests))
+    )
+    waiting = {bytes(digest) for digest, state in tx.execute(found) if state in OPEN}
+    return frozenset(digests) - waiting
 
 
 # --- settling ---------------------------------------------------------------
@@ -219,16 +239,13 @@ def chunks(seqs: Sequence[int], size: int = 5000) -> Iterator[Sequence[int]]:
 
 def dead_of(tx: Tx, keys: Sequence[EntityKey]) -> dict[str, list[int]]:
     """Return the dead events of these entities: a success settles them too."""
-    found = tx.execute(
-        select(events.c.entity, events.c.seq).where(
-            among(tx, events.c.entity, [str(key) for key in keys]),
-            events.c.state == EventState.DEAD,
-            OPEN_EVENTS,
-        )
+    open_ones = select(events.c.entity, events.c.seq, events.c.state).where(
+        among(tx, events.c.entity, [str(key) for key in keys]), UNSETTLED
     )
     dead: dict[str, list[int]] = {}
-    for entity, seq in found:
-        dead.setdefault(entity, []).append(seq)
+    for entity, seq, state in tx.execute(open_ones):
+        if state == EventState.DEAD:
+            dead.setdefault(entity, []).append(seq)
     return dead
 
 

@@ -66,15 +66,26 @@ events = Table(
 Index("ix_events_event_id", events.c.event_id, events.c.seq)
 Index("ix_events_idempotency_key", events.c.idempotency_key)
 Index("ix_events_entity", events.c.entity, events.c.seq)
-#: What is not settled. A query must say it in just these words to be given these indexes, which
-#: are as small as the work that waits, however long the history is.
+#: What is not settled, in two wordings, each with an index as small as the work that waits,
+#: however long the history is. A query must say it in just these words to be given the index.
+#: PostgreSQL cannot prove the first from the second, which keeps a claim from the index by state:
+#: by statistics from a quiet hour it would read a whole backlog there, for each claim again.
 OPEN_EVENTS = text("state IN ('received', 'retrying', 'dead')")
-for _name, _columns in (
-    ("ix_events_open", (events.c.state, events.c.seq)),
-    ("ix_events_open_entity", (events.c.entity, events.c.seq)),
-    ("ix_events_open_digest", (events.c.digest,)),
-):
-    Index(_name, *_columns, sqlite_where=OPEN_EVENTS, postgresql_where=OPEN_EVENTS)
+Index(
+    "ix_events_open",
+    events.c.state,
+    events.c.seq,
+    sqlite_where=OPEN_EVENTS,
+    postgresql_where=OPEN_EVENTS,
+)
+UNSETTLED = text("state <> 'settled'")
+Index(
+    "ix_events_unsettled",
+    events.c.entity,
+    events.c.seq,
+    sqlite_where=UNSETTLED,
+    postgresql_where=UNSETTLED,
+)
 Index("ix_events_label", events.c.label, events.c.received_at)
 
 #: Deliveries that Redis could not take; the drain empties it.

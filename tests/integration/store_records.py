@@ -114,6 +114,12 @@ def event(
     )
 
 
+def received(body: str, at: datetime, *, event_id: str | None = None) -> NewEvent:
+    """Make an event that was received at this moment."""
+    made = event(body, event_id=event_id)
+    return replace(made, delivery=replace(made.delivery, received_at=at))
+
+
 def action(
     *,
     case_id: str = "case-1",

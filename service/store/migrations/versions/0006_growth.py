@@ -26,10 +26,7 @@ INDEXES = {
     "ix_events_entity": ["entity", "seq"],
     "ix_events_label": ["label", "received_at"],
 }
-OPEN_INDEXES = {
-    "ix_events_open_entity": ["entity", "seq"],
-    "ix_events_open_digest": ["digest"],
-}
+UNSETTLED = sa.text("state <> 'settled'")
 #: Months before this one that get a partition; what is older, by a wrong clock, has the default.
 MONTHS_BACK = 120
 MONTHS_AHEAD = 2
@@ -51,8 +48,13 @@ def upgrade() -> None:
         part_by_month()
     else:
         op.drop_index("ix_events_digest", "events")
-    for name, columns in OPEN_INDEXES.items():
-        op.create_index(name, "events", columns, sqlite_where=OPEN, postgresql_where=OPEN)
+    op.create_index(
+        "ix_events_unsettled",
+        "events",
+        ["entity", "seq"],
+        sqlite_where=UNSETTLED,
+        postgresql_where=UNSETTLED,
+    )
     if is_postgresql:
         op.execute("ANALYZE events")
 
