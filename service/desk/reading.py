@@ -16,17 +16,7 @@ from service.desk.writing import NotPossible
 from service.domain.deliveries import Which
 from service.domain.entities import EntityKey, Kind
 from service.errors import RecordMissing
-from service.store import (
-    batches,
-    cases,
-    decisions,
-    events,
-    holds,
-    invoices,
-    ledger,
-    retention,
-    waiting,
-)
+from service.store import batches, cases, decisions, events, holds, invoices, ledger, waiting
 from service.store.database import Database, Tx
 
 MOST = 200
@@ -164,10 +154,7 @@ class Reading:
         return the_only(ids, "case", "id or number")
 
     def timeline(self, case_id: str) -> Shape:
-        """Show everything that happened to a case, oldest first; of its events the newest 500.
-
-        `eventsRemovedBefore`: settled ones received before then were removed; null: none ever was.
-        """
+        """Show everything that happened to a case and is kept, oldest first."""
         key = EntityKey(Kind.CASE, case_id)
         with self._database.read() as tx:
             if cases.get(tx, known(case_id)) is None:
@@ -187,10 +174,8 @@ class Reading:
                     for h in holds.of_cases(tx, [case_id])[case_id]
                 ),
             ]
-            removed = retention.removed_before(tx)
         steps.sort(key=lambda each: each[0])  # as moments: as texts, whole seconds sort last
-        shown = page([step(*each) for each in steps], None)
-        return shown | {"eventsRemovedBefore": shapes.moment(removed)}
+        return page([step(*each) for each in steps], None)
 
     def actions(
         self,
