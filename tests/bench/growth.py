@@ -13,6 +13,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -51,6 +52,10 @@ FRESH = 1_000
 GROUP = 256
 CLAIMS = 200
 CHUNK = 250_000
+LOADERS = 3
+#: Turns before the first that is measured: psycopg prepares a statement the sixth time that it is
+#: asked, and PostgreSQL settles for a plan five times later.
+WARM = 3
 #: Times that a quick question is asked in a turn.
 TIMES = 50
 SHORT_SPAN, LONG_SPAN = timedelta(days=30), timedelta(days=365)
@@ -175,26 +180,35 @@ def fill(database: Database, url: str, count: int, span: timedelta) -> None:
         database.run(partial(partitions.make, month=month))
         month = partitions.following(month)
     with psycopg.connect(url, autocommit=True) as session:
-        session.execute("SET synchronous_commit = off")
         later = list(without_indexes(session))
-        for first in range(0, count, CHUNK):
-            last = min(first + CHUNK, count) - 1
-            words = {
-                "first": first,
-                "last": last,
-                "start": end - span,
-                "step": span / count,
-                "case": bodies.case_id(0),
-                "organization": bodies.ORGANIZATION,
-            }
-            for statement in FILLS:
-                session.execute(statement, words)
+    insert = partial(fill_chunk, url, count, end - span, span / count)
+    with ThreadPoolExecutor(LOADERS) as loaders:
+        for last in loaders.map(insert, range(0, count, CHUNK)):
             if count > CHUNK:
                 say(f"  growth: {last + 1:,} of {count:,} events are stored")
+    with psycopg.connect(url, autocommit=True) as session:
         for statement in later:
             session.execute(statement)
         session.execute("VACUUM ANALYZE")
         session.execute("CHECKPOINT")
+
+
+def fill_chunk(url: str, count: int, start: datetime, step: timedelta, first: int) -> int:
+    """Insert a chunk of the history; return the number of its last event."""
+    last = min(first + CHUNK, count) - 1
+    words = {
+        "first": first,
+        "last": last,
+        "start": start,
+        "step": step,
+        "case": bodies.case_id(0),
+        "organization": bodies.ORGANIZATION,
+    }
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute("SET synchronous_commit = off")
+        for statement in FILLS:
+            session.execute(statement, words)
+    return last
 
 
 def without_indexes(session: psycopg.Connection[Any]) -> Iterator[str]:
@@ -210,6 +224,12 @@ def without_indexes(session: psycopg.Connection[Any]) -> Iterator[str]:
 
 def measure(history: History, turn: int) -> Cost:
     """Store fresh events, claim what is due, and settle it; then ask what an operator asks."""
+    store_ms, claim_ms, settle_ms = worked_on(history)
+    return Cost(store_ms, claim_ms, settle_ms, *asked(history, turn))
+
+
+def worked_on(history: History) -> tuple[float, float, float]:
+    """Have fresh events stored, claimed and settled; milliseconds for each event."""
     parts, seed = history.parts, time.time_ns()
     newest = history.count // EVENTS_A_CASE - FRESH
     found = [
@@ -227,8 +247,20 @@ def measure(history: History, turn: int) -> Cost:
         results = [answered(each, read) for each in claims]
         for start in range(0, len(results), TOGETHER):
             settle_s += timed(partial(apply, parts, results[start : start + TOGETHER]))[1]
-    store_ms, claim_ms, settle_ms = (1000 * each / FRESH for each in (store_s, claim_s, settle_s))
-    return Cost(store_ms, claim_ms, settle_ms, *asked(history, turn))
+    per_event = 1000 / FRESH
+    return per_event * store_s, per_event * claim_s, per_event * settle_s
+
+
+def settled_bytes(history: History, turns: int = 10) -> float:
+    """Work on more events, vacuum as the server does by itself, and see what each has added.
+
+    With the pages of random indexes as full as they become by and by, not as after a load.
+    """
+    before = history.size()
+    for _ in range(turns):
+        worked_on(history)
+        history.size()
+    return (history.size() - before) / (turns * FRESH)
 
 
 def asked(history: History, turn: int) -> tuple[float, float, float]:
