@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from service.errors import StoreError
+from service.errors import StoreContended, StoreError
 from service.store import partitions, retention
 from service.store.retention import Place
 from workers.parts import Parts
@@ -111,7 +111,10 @@ def tried(step: Callable[[], None]) -> bool:
     """Take a step; False: it failed, which is no reason not to sweep."""
     try:
         step()
+    except StoreContended:
+        log.info("history_step_put_off")  # somebody reads for long, as a backup does
+        return False
     except StoreError as exc:
-        log.info("history_step_failed", error=type(exc).__name__)
+        log.warning("history_step_failed", error=type(exc).__name__)
         return False
     return True

@@ -294,10 +294,11 @@ def meant(tx: Tx, which: Which) -> list[ColumnElement[bool] | TextClause]:
         found.append(OPEN_EVENTS)
     if which.type is not None:
         found.append(events.c.type == which.type)
-        label = label_of(which.type)
-        # SQLite knows nothing of how many there are: only what is surely rare is looked up so.
-        if label == "other" or not tx.is_sqlite:
-            found.append(events.c.label == label)
+        # A type that is known now may have been a stranger when its events came. SQLite knows
+        # nothing of how many there are: only strangers, surely rare, are looked up so.
+        labels = {label_of(which.type), "other"}
+        if len(labels) == 1 or not tx.is_sqlite:
+            found.append(events.c.label.in_(sorted(labels)))
     if which.error is not None:
         found.append(events.c.error.icontains(which.error, autoescape=True))
     if which.since is not None:
