@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Row, TextClause, and_, func, select, update
+from sqlalchemy import Column, Row, TextClause, and_, func, literal, select, update
 from sqlalchemy.exc import StatementError
 from sqlalchemy.sql import ColumnElement, Select
 
@@ -282,7 +282,9 @@ def listed(
     asked = page().where(*meant(tx, which))
     if before is not None:
         asked = asked.where(events.c.seq < before)
-    return list(tx.execute(asked.order_by(events.c.seq.desc()).limit(limit)).all())
+    # Written out: not knowing how many, PostgreSQL would plan anew for each page, month by month.
+    most = literal(limit, literal_execute=True)
+    return list(tx.execute(asked.order_by(events.c.seq.desc()).limit(most)).all())
 
 
 def meant(tx: Tx, which: Which) -> list[ColumnElement[bool] | TextClause]:

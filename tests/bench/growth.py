@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 
@@ -133,11 +133,18 @@ class History:
 
     def size(self) -> int:
         """Bytes of all events and their keys, with indexes; what is dead in them is vacuumed."""
+        self._answer("VACUUM (ANALYZE) events")
+        return self._answer(SIZE)
+
+    def stored(self) -> int:
+        """Count the events, those of the turns with them."""
+        return self._answer("SELECT count(*) FROM event_keys")
+
+    def _answer(self, question: LiteralString) -> int:
         with psycopg.connect(self.url, autocommit=True) as session:
-            session.execute("VACUUM (ANALYZE) events")
-            row = session.execute(SIZE).fetchone()
-        assert row is not None
-        return int(row[0])
+            cursor = session.execute(question)
+            row = cursor.fetchone() if cursor.description else None
+        return int(row[0]) if row else 0
 
 
 @contextmanager

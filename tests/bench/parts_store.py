@@ -76,7 +76,7 @@ def add_end(results: Results, of: growth.History) -> None:
     results.add(
         "growth",
         named(of.count),
-        sql_bytes_a_stored_event=of.size() / of.count,
+        sql_bytes_a_stored_event=of.size() / of.stored(),
         remove_a_month_ms=growth.retire_month(of),
         remove_ms_an_event=growth.retire_some(of),
         fill_seconds=of.fill_seconds,
