@@ -298,6 +298,7 @@ holds = Table(
 )
 UNRELEASED = text("released_at IS NULL")
 Index("ix_holds_case_id", holds.c.case_id)
+Index("ix_holds_placed_at", holds.c.placed_at)
 Index("ix_holds_until", holds.c.until, sqlite_where=UNRELEASED, postgresql_where=UNRELEASED)
 
 actions = Table(

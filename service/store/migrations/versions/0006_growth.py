@@ -36,6 +36,7 @@ def upgrade() -> None:
     """Keep the newest claim beside its entity, index what is open, and part the history."""
     op.add_column("entities", sa.Column("hint", sa.Text(), nullable=True))
     op.add_column("entities", sa.Column("hint_at", Moment(), nullable=True))
+    op.create_index("ix_holds_placed_at", "holds", ["placed_at"])  # they are listed newest first
     is_postgresql = op.get_bind().dialect.name == "postgresql"
     if is_postgresql:
         op.execute("SET LOCAL statement_timeout = 0")  # a long history takes its time
