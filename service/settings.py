@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     submit_chunk_items: int = Field(default=500, ge=1, le=10_000)
     #: Tries that count before an entity's events become dead letters.
     max_attempts: int = Field(default=8, ge=1)
+    #: Days after which settled events leave the history; 0: never. That they were stored is
+    #: remembered for ever: a duplicate stays a duplicate.
+    events_kept_days: int = Field(default=0, ge=0, le=36_500)
 
     #: Policies, each with its switch.
     policy_hold_on_failed_batch: bool = True

@@ -21,6 +21,7 @@ from service.store.ledger import Due
 from workers.acting import give_to_reads
 from workers.comparing import compare
 from workers.parts import Parts
+from workers.retiring import Retiring
 from workers.submitting import give_to_lookups
 
 log = structlog.get_logger()
@@ -40,6 +41,7 @@ class Sweeper:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._rounds = 0
+        self._retiring = Retiring(parts)
 
     def sweep(self) -> bool:
         """Make one round; False when somebody else holds the lease, or the database is away."""
@@ -51,12 +53,14 @@ class Sweeper:
             with parts.database.read() as tx:
                 work = entities.due_count(tx) + spool.count(tx)
                 calls = ledger.due_count(tx)
+                now = tx.now
         except StoreError as exc:
             log.warning("sweep_failed", error=type(exc).__name__)
             parts.metrics.sweeps.labels("failed").inc()
             return False
         self._ring(work, calls)
         if is_ours:
+            self._retiring.step(now)  # last: the work of now goes before the history's
             parts.metrics.sweeps.labels("done").inc()
         return is_ours
 

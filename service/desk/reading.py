@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from service.desk import shapes
-from service.desk.ids import known
+from service.desk.ids import known, no_event
 from service.desk.shapes import Shape
 from service.desk.writing import NotPossible
 from service.domain.deliveries import Which
@@ -47,7 +47,7 @@ class Reading:
         with self._database.read() as tx:
             rows = events.by_id(tx, known(event_id))
             if not rows:
-                raise RecordMissing("There is no event with this id.")
+                raise no_event(tx)
             entity = rows[0].entity
             why = None if entity is None else waiting.of(tx, EntityKey.parse(entity))
         return shapes.event_with_variants(rows) | {"waiting": shapes.waiting(why)}
@@ -154,7 +154,7 @@ class Reading:
         return the_only(ids, "case", "id or number")
 
     def timeline(self, case_id: str) -> Shape:
-        """Show everything that happened to a case, oldest first."""
+        """Show everything that happened to a case and is kept, oldest first."""
         key = EntityKey(Kind.CASE, case_id)
         with self._database.read() as tx:
             if cases.get(tx, known(case_id)) is None:

@@ -13,7 +13,7 @@ from datetime import datetime
 import structlog
 
 from service.desk import shapes
-from service.desk.ids import known
+from service.desk.ids import known, no_event
 from service.desk.once import named, once
 from service.desk.shapes import Shape
 from service.domain.deliveries import EventState
@@ -158,7 +158,7 @@ def revived(tx: Tx, event_id: str, ours: Sequence[str]) -> int:
     """Have the rows of an event worked on again that something is to be done for."""
     rows = events.deliveries_of(tx, event_id)
     if not rows:
-        raise RecordMissing("There is no event with this id.")
+        raise no_event(tx)
     read = [(seq, receive(delivery, ours)) for seq, delivery in rows]
     again = [each for each in read if each[1].state is EventState.RECEIVED]
     if not again:

@@ -15,6 +15,12 @@ from service.domain.entities import Claims, EntityKey
 LABELS = (*dict.fromkeys(SAME.get(name, name) for name in EVENTS), "other")
 
 
+def label_of(event_type: str) -> str:
+    """Name the label of events of a type."""
+    name = SAME.get(event_type, event_type)
+    return name if name in LABELS else "other"
+
+
 def digest_of(body: bytes) -> bytes:
     """Return what two deliveries share when they are the same."""
     return hashlib.sha256(body).digest()

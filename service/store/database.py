@@ -82,6 +82,8 @@ class Database:
         with translated(), self.engine.connect() as opened:
             connection = opened.execution_options(reads=True)
             yield Tx(connection, self._now(connection), self.is_sqlite)
+            # psycopg forgets what it prepared at each ROLLBACK: every question was planned anew.
+            connection.commit()
 
     def run(self, work: Callable[[Tx], T], tries: int = 5) -> T:
         """Run `work` in a transaction of its own; again after a deadlock."""

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from service.domain.deliveries import Delivery, EventState, NewEvent, Which
 from service.store import events as inbox
 from service.store.database import Tx, spoils_all
+from service.store.dialects import among
 from service.store.schema import events
 
 #: Of bodies that are read at once: many large ones must not fill the memory of a door.
@@ -19,7 +20,7 @@ MOST_BYTES = 16 * 1024 * 1024
 
 def count(tx: Tx, which: Which) -> tuple[int, int]:
     """Count the dead letters that are meant; return that and the newest one's `seq`."""
-    asked = select(func.count(), func.max(events.c.seq)).where(*inbox.meant(dead(which)))
+    asked = select(func.count(), func.max(events.c.seq)).where(*inbox.meant(tx, dead(which)))
     found, newest = tx.execute(asked).one()
     return int(found), int(newest or 0)
 
@@ -33,13 +34,13 @@ def take(
     whether that cut some off.
     """
     asked = select(events.c.seq, func.length(events.c.body))
-    asked = asked.where(*inbox.meant(dead(which)), events.c.seq > after)
+    asked = asked.where(*inbox.meant(tx, dead(which)), events.c.seq > after)
     if until is not None:
         asked = asked.where(events.c.seq <= until)
     sizes = tx.execute(asked.order_by(events.c.seq).limit(limit)).all()
     sums = accumulate(size for _, size in sizes)
     seqs = [seq for (seq, size), summed in zip(sizes, sums, strict=True) if fits(size, summed)]
-    chosen = select(events).where(events.c.seq.in_(seqs)).order_by(events.c.seq)
+    chosen = select(events).where(among(tx, events.c.seq, seqs)).order_by(events.c.seq)
     found = [(row.seq, inbox.delivered(row)) for row in tx.execute(chosen)]
     return found, len(seqs) == limit or len(seqs) < len(sizes)
 

@@ -30,7 +30,7 @@ from service.domain.entities import Claim, EntityKey, Nudge
 from service.store import causes
 from service.store import events as inbox
 from service.store.database import Tx
-from service.store.dialects import ROWS, insert
+from service.store.dialects import ROWS, among, insert
 from service.store.schema import entities, fetch_numbers, nudges
 
 #: Nudges that tell of a hold, and how long a back-off may keep them waiting.
@@ -52,6 +52,10 @@ class Want:
     #: When the look is due; None: now.
     due_at: datetime | None = None
     hidden_since: datetime | None = None
+    #: What the newest payload claims (`events.dump_claims`), and when it was received; None: no
+    #: payload came.
+    hint: str | None = None
+    hint_at: datetime | None = None
 
 
 def want(tx: Tx, wants: Iterable[Want]) -> None:
@@ -70,6 +74,8 @@ def want(tx: Tx, wants: Iterable[Want]) -> None:
             "doubt": 0,
             "fence": 0,
             "hidden_since": each.hidden_since,
+            "hint": each.hint,
+            "hint_at": each.hint_at,
         }
         for each in sorted(wants, key=lambda each: str(each.key))
     ]
@@ -81,6 +87,8 @@ def raise_rows(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows of entities, or raise those that stand there."""
     statement = insert(tx, entities)
     new = statement.excluded
+    # A replay, or what waited in the spool, is no news.
+    has_older = or_(new.hint_at.is_(None), new.hint_at < entities.c.hint_at)
     tx.execute(
         statement.on_conflict_do_update(
             index_elements=[entities.c.entity],
@@ -99,6 +107,8 @@ def raise_rows(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
                     (new.hidden_since > entities.c.hidden_since, new.hidden_since),
                     else_=func.coalesce(entities.c.hidden_since, new.hidden_since),
                 ),
+                "hint": case((has_older, entities.c.hint), else_=new.hint),
+                "hint_at": case((has_older, entities.c.hint_at), else_=new.hint_at),
             },
         ).returning(entities.c.entity),  # many rows in one statement, which is not for nothing
         rows,
@@ -208,7 +218,7 @@ def take(tx: Tx, holder: str, lease: timedelta, rows: Sequence[Row[Any]]) -> tup
     died = {row.entity for row in rows if row.holder is not None}
     tx.execute(
         update(entities)
-        .where(entities.c.entity.in_(names))
+        .where(among(tx, entities.c.entity, names))
         .values(
             holder=holder,
             fence=entities.c.fence + 1,
@@ -228,6 +238,7 @@ def take(tx: Tx, holder: str, lease: timedelta, rows: Sequence[Row[Any]]) -> tup
             failures=row.failures,
             doubt=row.doubt,
             hidden_since=row.hidden_since,
+            newest=inbox.load_claims(row.hint),
         )
         for row in rows
     )
@@ -281,7 +292,7 @@ def still_held(tx: Tx, claims: Sequence[Claim]) -> dict[EntityKey, int]:
     names = sorted(str(claim.key) for claim in claims)
     asked = (
         select(entities.c.entity, entities.c.holder, entities.c.fence, entities.c.wanted)
-        .where(entities.c.entity.in_(names))
+        .where(among(tx, entities.c.entity, names))
         .order_by(entities.c.entity)
     )
     if not tx.is_sqlite:
@@ -356,7 +367,7 @@ def forget_nudges(tx: Tx, claims: Iterable[Claim]) -> None:
     """Delete exactly the nudges that these claims noted."""
     noted = [cause.row for claim in claims for cause in claim.nudges]
     for some in inbox.chunks(noted):
-        tx.execute(nudges.delete().where(nudges.c.nudge.in_(some)))
+        tx.execute(nudges.delete().where(among(tx, nudges.c.nudge, some)))
 
 
 def revive(tx: Tx, wanted: Sequence[Want]) -> None:

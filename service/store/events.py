@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Column, Row, TextClause, and_, func, literal, select, update
 from sqlalchemy.exc import StatementError
 from sqlalchemy.sql import ColumnElement, Select
 
-from service.domain.deliveries import Delivery, EventState, NewEvent, Which
+from service.domain.deliveries import LABELS, Delivery, EventState, NewEvent, Which, label_of
 from service.domain.entities import Claims, EntityKey
 from service.store import entities
 from service.store.database import Tx, spoils_all
-from service.store.dialects import insert
-from service.store.schema import event_keys, events, organizations
+from service.store.dialects import among, insert
+from service.store.schema import OPEN_EVENTS, UNSETTLED, event_keys, events, organizations
 
 #: A row that cannot be written, as the database says it or its driver (a lone surrogate).
 REFUSALS = (StatementError, ValueError, OverflowError)
 UNFINISHED = (EventState.RECEIVED, EventState.RETRYING)
+OPEN = (*UNFINISHED, EventState.DEAD)
+#: An id or key that comes again after longer is not flagged: a delivery that is tried again comes
+#: within days, and to search all months for each event would cost more with each month. Who asks
+#: for an event is shown all that came under its id, however long ago.
+VARIANTS_COME_WITHIN = timedelta(days=45)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ def wants(new: Sequence[NewEvent]) -> list[entities.Want]:
             event.organization_id,
             event.lookup,
             hidden_since=hidden.get(name),
+            hint=dump_claims(event.claims),
+            hint_at=event.delivery.received_at,
         )
         for name, event in newest.items()
         if event.key is not None
@@ -142,16 +149,13 @@ def event_row(event: NewEvent, is_variant: bool) -> dict[str, Any]:
 
 
 def known_before(tx: Tx, new: Sequence[NewEvent]) -> set[bytes]:
-    """Return the digests of those whose id or IdempotencyKey stands already under another body."""
+    """Return the digests of those whose id or IdempotencyKey came lately with another body."""
     ids = {event.event_id for event in new}
     keys = {k for e in new if (k := e.delivery.headers.get("idempotencykey"))}
-    found = tx.execute(
-        select(events.c.event_id, events.c.idempotency_key).where(
-            or_(events.c.event_id.in_(ids), events.c.idempotency_key.in_(keys))
-        )
-    ).all()
-    seen_ids = {row.event_id for row in found}
-    seen_keys = {row.idempotency_key for row in found if row.idempotency_key}
+    since = min(event.delivery.received_at for event in new) - VARIANTS_COME_WITHIN
+    # Two questions, each with an index of its own.
+    seen_ids = seen(tx, events.c.event_id, ids, since)
+    seen_keys = seen(tx, events.c.idempotency_key, keys, since)
     variants: set[bytes] = set()
     for event in new:
         key = event.delivery.headers.get("idempotencykey")
@@ -163,6 +167,14 @@ def known_before(tx: Tx, new: Sequence[NewEvent]) -> set[bytes]:
     return variants
 
 
+def seen(tx: Tx, column: Column[Any], values: Collection[str], since: datetime) -> set[str]:
+    """Return those of these values that the column has had since then."""
+    if not values:
+        return set()
+    asked = select(column).where(among(tx, column, values), events.c.received_at >= since)
+    return set(tx.execute(asked).scalars())
+
+
 def remember_organizations(tx: Tx, new: Sequence[NewEvent]) -> None:
     """Keep every organization that was ever named."""
     names = sorted({event.organization_id for event in new if event.organization_id})
@@ -172,15 +184,28 @@ def remember_organizations(tx: Tx, new: Sequence[NewEvent]) -> None:
 
 
 def settled_among(tx: Tx, digests: Sequence[bytes]) -> frozenset[bytes]:
-    """Return the digests of these whose event is settled."""
+    """Return those of these bodies, all stored before, that are settled.
+
+    That is all but the open ones: what retention removed was settled.
+    """
     if not digests:
         return frozenset()
-    found = tx.execute(
-        select(events.c.digest).where(
-            events.c.digest.in_(digests), events.c.state == EventState.SETTLED
+    # A key tells when its body was received, which leads to its row without an index of digests.
+    # The state is compared here: in SQL it would lead to the index of all that waits instead.
+    found = (
+        select(event_keys.c.digest, events.c.state)
+        .join(
+            events,
+            and_(
+                events.c.label.in_(LABELS),
+                events.c.received_at == event_keys.c.received_at,
+                events.c.digest == event_keys.c.digest,
+            ),
         )
+        .where(among(tx, event_keys.c.digest, digests))
     )
-    return frozenset(bytes(digest) for (digest,) in found)
+    waiting = {bytes(digest) for digest, state in tx.execute(found) if state in OPEN}
+    return frozenset(digests) - waiting
 
 
 # --- settling ---------------------------------------------------------------
@@ -192,7 +217,7 @@ def settle(tx: Tx, seqs: Sequence[int], outcome: str) -> list[Row[Any]]:
     for some in chunks(seqs):
         settled = (
             update(events)
-            .where(events.c.seq.in_(some), events.c.state != EventState.SETTLED)
+            .where(among(tx, events.c.seq, some), events.c.state != EventState.SETTLED)
             .values(
                 state=str(EventState.SETTLED),
                 outcome=outcome,
@@ -214,15 +239,13 @@ def chunks(seqs: Sequence[int], size: int = 5000) -> Iterator[Sequence[int]]:
 
 def dead_of(tx: Tx, keys: Sequence[EntityKey]) -> dict[str, list[int]]:
     """Return the dead events of these entities: a success settles them too."""
-    found = tx.execute(
-        select(events.c.entity, events.c.seq).where(
-            events.c.entity.in_([str(key) for key in keys]),
-            events.c.state == EventState.DEAD,
-        )
+    open_ones = select(events.c.entity, events.c.seq, events.c.state).where(
+        among(tx, events.c.entity, [str(key) for key in keys]), UNSETTLED
     )
     dead: dict[str, list[int]] = {}
-    for entity, seq in found:
-        dead.setdefault(entity, []).append(seq)
+    for entity, seq, state in tx.execute(open_ones):
+        if state == EventState.DEAD:
+            dead.setdefault(entity, []).append(seq)
     return dead
 
 
@@ -238,7 +261,7 @@ def postpone(
     for some in chunks(seqs):
         failed = (
             update(events)
-            .where(events.c.seq.in_(some))
+            .where(among(tx, events.c.seq, some))
             .values(attempts=events.c.attempts + (1 if counts else 0), **values)
             .returning(events.c.label)
         )
@@ -256,19 +279,28 @@ def listed(
     tx: Tx, which: Which = ANY, *, before: int | None = None, limit: int = 50
 ) -> list[Row[Any]]:
     """Return events, newest first; `before` is the `seq` where the last page ended."""
-    asked = page().where(*meant(which))
+    asked = page().where(*meant(tx, which))
     if before is not None:
         asked = asked.where(events.c.seq < before)
-    return list(tx.execute(asked.order_by(events.c.seq.desc()).limit(limit)).all())
+    # Written out: not knowing how many, PostgreSQL would plan anew for each page, month by month.
+    most = literal(limit, literal_execute=True)
+    return list(tx.execute(asked.order_by(events.c.seq.desc()).limit(most)).all())
 
 
-def meant(which: Which) -> list[ColumnElement[bool]]:
-    """Say in SQL which events are meant."""
-    found = []
+def meant(tx: Tx, which: Which) -> list[ColumnElement[bool] | TextClause]:
+    """Say in SQL which events are meant, in words that find an index where one helps."""
+    found: list[ColumnElement[bool] | TextClause] = []
     if which.state is not None:
         found.append(events.c.state == which.state)
+    if which.state in OPEN or which.error is not None:  # what is settled has no error
+        found.append(OPEN_EVENTS)
     if which.type is not None:
         found.append(events.c.type == which.type)
+        # A type that is known now may have been a stranger when its events came. SQLite knows
+        # nothing of how many there are: only strangers, surely rare, are looked up so.
+        labels = {label_of(which.type), "other"}
+        if len(labels) == 1 or not tx.is_sqlite:
+            found.append(events.c.label.in_(sorted(labels)))
     if which.error is not None:
         found.append(events.c.error.icontains(which.error, autoescape=True))
     if which.since is not None:
@@ -318,7 +350,8 @@ def load_claims(text: str | None) -> Claims | None:
 
 def dead_count(tx: Tx) -> int:
     """Count the dead letters."""
-    asked = select(func.count()).select_from(events).where(events.c.state == EventState.DEAD)
+    asked = select(func.count()).select_from(events)
+    asked = asked.where(events.c.state == EventState.DEAD, OPEN_EVENTS)
     return int(tx.execute(asked).scalar_one())
 
 

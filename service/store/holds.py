@@ -78,7 +78,8 @@ def listed(
     if after is not None:
         at = select(holds.c.placed_at).where(holds.c.hold_id == after).scalar_subquery()
         same = and_(holds.c.placed_at == at, holds.c.hold_id > after)
-        asked = asked.where(or_(holds.c.placed_at < at, same))
+        # The first bound alone is what an index is searched by.
+        asked = asked.where(holds.c.placed_at <= at, or_(holds.c.placed_at < at, same))
     if only_active:
         asked = asked.where(in_force(tx))
     if case_id is not None:

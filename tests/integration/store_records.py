@@ -114,6 +114,14 @@ def event(
     )
 
 
+def received(
+    body: str, at: datetime, *, event_id: str | None = None, claims: Claims | None = None
+) -> NewEvent:
+    """Make an event that was received at this moment."""
+    made = event(body, event_id=event_id, claims=claims)
+    return replace(made, delivery=replace(made.delivery, received_at=at))
+
+
 def action(
     *,
     case_id: str = "case-1",

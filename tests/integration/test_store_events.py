@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from service.domain.deliveries import EventState, NewEvent
+from service.domain.deliveries import EventState, NewEvent, Which
 from service.domain.entities import Claims, EntityKey, Kind
 from service.errors import StoreError
 from service.store import entities, events, finishing
@@ -16,9 +18,11 @@ from service.store.database import Database
 from service.store.events import Stored
 from tests.integration.store_records import (
     LEASE,
+    NOON,
     case_key,
     emptied,
     event,
+    received,
 )
 
 
@@ -196,6 +200,34 @@ def test_the_newest_payload_is_the_last_that_came(database: Database) -> None:
     (claim,) = database.run(lambda tx: entities.claim(tx, "me", limit=5, lease=LEASE))
     assert claim.newest == Claims("status 19")
     assert [cause.event_id for cause in claim.events] == [f"id of {n}" for n in range(20)]
+
+
+def test_what_comes_late_is_no_news(database: Database) -> None:
+    """A payload that waited in the spool, or is replayed, tells nothing newer than what stands."""
+    early = received("early", NOON, claims=Claims("OPEN"))
+    store(database, received("now", NOON + timedelta(minutes=1), claims=Claims("PAUSED")))
+    store(database, early)
+    (claim,) = database.run(lambda tx: entities.claim(tx, "me", limit=5, lease=LEASE))
+    assert claim.newest == Claims("PAUSED")
+    with database.begin() as tx:
+        (row,) = events.by_id(tx, early.event_id)
+        events.settle(tx, [row.seq], "applied")
+        finishing.finish(tx, [finishing.Finished(claim)])
+        events.revive(tx, [(row.seq, early)])
+    (again,) = database.run(lambda tx: entities.claim(tx, "me", limit=5, lease=LEASE))
+    assert again.newest == Claims("PAUSED")
+
+
+def test_a_type_that_was_a_stranger_is_found(database: Database) -> None:
+    """Events that came before their type was known are in the list of the type, too."""
+    known = event("known")
+    stranger = replace(event("stranger"), label="other")
+    store(database, known, stranger, replace(event("other"), type="ODD", label="other"))
+    with database.read() as tx:
+        found = {row.event_id for row in events.listed(tx, Which(type="CASE_UPDATED"))}
+        odd = [row.event_id for row in events.listed(tx, Which(type="ODD"))]
+    assert found == {known.event_id, stranger.event_id}
+    assert odd == ["id of other"]
 
 
 def test_claims_are_kept(database: Database) -> None:

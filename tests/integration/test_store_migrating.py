@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import pytest
@@ -20,8 +21,14 @@ from tests.integration.store_records import event, migrated, with_driver
 def test_the_migrations_make_the_metadata(database_url: str) -> None:
     """Alembic finds nothing to add, remove or change: tables, columns, types, indexes, keys."""
     with migrated(database_url) as database, database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        opts = {"compare_type": True, "include_name": is_no_partition}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, events_table.metadata) == []
+
+
+def is_no_partition(name: str | None, kind: str, parents: object) -> bool:
+    """Leave out the months: they have what their parent has."""
+    return kind != "table" or not re.fullmatch(r"events_(default|\d{4}_\d{2})", name or "")
 
 
 def test_partial_indexes_are_partial(database_url: str) -> None:
