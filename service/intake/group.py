@@ -14,6 +14,7 @@ from service.errors import IntakeError, NothingDurable
 from service.intake.running import RunningLoop
 
 Write = Callable[[Sequence[Delivery]], Awaitable[Sequence[str]]]
+Group = list[tuple[Delivery, asyncio.Future[str]]]
 
 MOST_WAITING = 4_000
 MOST_WAITING_BYTES = 64 * 1024 * 1024
@@ -53,27 +54,28 @@ class GroupCommit:
             # reads it, and the next one brings it here.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            group = self._next_group()
-            if not group:
-                continue
-            try:
-                states = await self._write([delivery for delivery, _ in group])
-                told = list(zip(group, states, strict=True))
-            except IntakeError as exc:
-                self._fail(group, exc)
-            except BaseException as exc:
-                # A sender that waits must be answered, whatever went wrong here.
-                self._fail(group, NothingDurable())
-                if not isinstance(exc, Exception):
-                    self._fail(list(self._waiting), NothingDurable())
-                    raise
-            else:
-                for (_, future), state in told:
-                    if not future.done():
-                        future.set_result(state)
+            if group := self._next_group():
+                await self._write_group(group)
 
-    def _next_group(self) -> list[tuple[Delivery, asyncio.Future[str]]]:
-        group: list[tuple[Delivery, asyncio.Future[str]]] = []
+    async def _write_group(self, group: Group) -> None:
+        try:
+            states = await self._write([delivery for delivery, _ in group])
+            told = list(zip(group, states, strict=True))
+        except IntakeError as exc:
+            self._fail(group, exc)
+        except BaseException as exc:
+            # A sender that waits must be answered, whatever went wrong here.
+            self._fail(group, NothingDurable())
+            if not isinstance(exc, Exception):
+                self._fail(list(self._waiting), NothingDurable())
+                raise
+        else:
+            for (_, future), state in told:
+                if not future.done():
+                    future.set_result(state)
+
+    def _next_group(self) -> Group:
+        group: Group = []
         size = 0
         while self._waiting and len(group) < GROUP and size < GROUP_BYTES:
             delivery, future = self._waiting.popleft()
@@ -84,7 +86,7 @@ class GroupCommit:
         return group
 
     @staticmethod
-    def _fail(group: list[tuple[Delivery, asyncio.Future[str]]], exc: Exception) -> None:
+    def _fail(group: Group, exc: Exception) -> None:
         for _, future in group:
             if not future.done():
                 future.set_exception(exc)

@@ -6,11 +6,10 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench import growth, memory
+from tests.bench import growth
 from tests.bench.figures import Target, ratios
 from tests.bench.options import Options
 from tests.bench.results import Line, Results
-from tests.bench.stage import Broken
 from tests.servers import PostgresServer
 
 SHORT = 10_000
@@ -94,23 +93,3 @@ def compare(results: Results, long: int) -> None:
         values = [results.of("growth", named(count), figure) for count in (long, SHORT)]
         words = f"{what} with {long:,} stored events, against {SHORT:,} (PostgreSQL)"
         results.line(Line(words, Target(1.3, at_least=False), ratios(*values)))
-
-
-def resident(results: Results, options: Options) -> None:
-    """Measure how the door grows. Once: it is long enough."""
-    try:
-        seen = memory.grow(options.webhooks)
-    except Broken as exc:
-        results.fail("memory", exc)
-        return
-    results.add(
-        "memory",
-        "ours, the door",
-        growth_mb=(seen.after - seen.before) / MEGABYTE,
-        before_mb=seen.before / MEGABYTE,
-        after_mb=seen.after / MEGABYTE,
-    )
-    words = f"door: growth of resident memory over {seen.webhooks:,} webhooks, MB"
-    found = results.of("memory", "ours, the door", "growth_mb")
-    detail = "after the first twentieth of them, to the end"
-    results.line(Line(words, Target(10, at_least=False), found, detail, digits=1))
