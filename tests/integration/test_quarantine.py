@@ -271,9 +271,9 @@ class TestReplayed:
 
         with DoorThread(settings) as door:
             with monkeypatch.context() as patched:
-                patched.setattr(webhooks, "read", strict)
+                patched.setattr(webhooks, "envelope", strict)
                 assert door.deliver(body, **headers).status == 400
-            assert webhooks.read is not strict
+            assert webhooks.envelope is not strict
             (entry,) = entries(door, 1)
             assert replay(door, entry).status == 202
         drained(settings)

@@ -21,18 +21,18 @@ MOST_SEEDS = 5000
 #: The first seed that finds each.
 FOUND_AT: dict[str, int] = {
     "acknowledge_before_commit": 0,
-    "ledger_after_call": 2,
-    "dedup_before_append": 18,
+    "ledger_after_call": 7,
+    "dedup_before_append": 17,
     "lost_answer_is_a_no": 24,
-    "lost_answer_is_repeated": 71,
-    "new_key_for_each_try": 34,
-    "sweeper_forgets_sent": 3,
-    "sweeper_forgets_the_stream": 70,
+    "lost_answer_is_repeated": 7,
+    "new_key_for_each_try": 9,
+    "sweeper_forgets_sent": 4,
+    "sweeper_forgets_the_stream": 180,
     "hold_without_nudge": 9,
-    "any_batch_will_do": 89,
+    "any_batch_will_do": 67,
     "reads_never_lag": 1,
-    "lost_chunk_is_sent_again": 71,
-    "failed_try_gives_up": 13,
+    "lost_chunk_is_sent_again": 11,
+    "failed_try_gives_up": 143,
 }
 
 

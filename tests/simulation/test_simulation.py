@@ -32,7 +32,7 @@ FAULTS = (
     *(f"stands still {when} {what}" for when in ("before", "after") for what in ("redis", "sql")),
     *("crashes before COMMIT", "crashes after http", "COMMIT is not answered"),
     *(f"pause_case: {how}" for how in sorted(set(SPOILT))),
-    *(f"crashes before {call}" for call in ("pause_case", "resume_case", "create_invoices")),
+    *(f"crashes before {call}" for call in ("pause_case", "create_invoices")),
 )
 #: Seeds that one process plays in a row.
 ROW = 25
