@@ -18,6 +18,9 @@ from service.web.app import create_app
 
 #: Connections may stay open for this long after SIGTERM.
 GRACE_SECONDS = 20
+#: Longer than senders and load balancers keep a connection that rests (60 seconds is usual). Who
+#: closes first must be the sender: a delivery that meets our close is refused without an answer.
+KEEP_ALIVE_SECONDS = 75
 
 
 def application() -> Starlette:
@@ -41,6 +44,7 @@ def serve(settings: Settings) -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_certfile=settings.tls_cert_file,
         ssl_keyfile=settings.tls_key_file,
