@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import redis
 
+from service.domain.deliveries import Delivery, digest_of
 from service.embedded import EmbeddedRedis
+from service.inbox.appending import APPEND, Appender
 from service.redis import Quick, connect, connect_async
 from service.redis import quick as room
 from tests.doors import eventually
@@ -102,3 +105,28 @@ def test_server_is_started_again(own_redis: EmbeddedRedis) -> None:
         return await quick.execute("GET", "kept")
 
     assert on(own_redis.url, work) == b"1"
+
+
+def test_given_up_while_it_was_examined(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection whose examination was broken off is not used unproven: it is examined anew."""
+    body = b"{}"
+    one = Delivery(digest_of(body), body, {}, datetime.now(UTC))
+
+    async def hang(connection: object) -> dict[str, str]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def run() -> tuple[str, str]:
+        appender = Appender(redis_url, demand="memory")
+        # The script is known, so that nothing but the append itself asks for a connection.
+        appender._sha = str(connect(redis_url).script_load(APPEND))
+        with monkeypatch.context() as patched:
+            patched.setattr(appender, "_read_config", hang)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await appender.append([one])
+        (state,) = (await appender.append([one])).states
+        await appender.close()
+        return state, appender.durability
+
+    assert asyncio.run(run()) == ("new", "ok")
