@@ -108,6 +108,14 @@ class Appender:
         raise ResponseError("Redis forgets its scripts")
 
     async def _check(self, connection: Any) -> None:
+        try:
+            await self._demand_durable(connection)
+        except BaseException:
+            # redis-py closes it after errors of its own only. Left open it would be used, unproven.
+            await connection.disconnect(nowait=True)
+            raise
+
+    async def _demand_durable(self, connection: Any) -> None:
         await connection.on_connect()
         config = await self._read_config(connection)
         if config.get("replicaof") or config.get("slaveof"):
@@ -145,5 +153,5 @@ class Appender:
 
 
 def text(value: Any) -> str:
-    """Read a bulk string."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    """Read a bulk string; a password among them may be in any encoding."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
