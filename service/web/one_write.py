@@ -32,18 +32,19 @@ class OneWrite:
         if not data:
             return
         if not self._held:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
         if self._size > MOST_HELD:
-            self._flush()
+            self.flush()
 
     def close(self) -> None:
         """Close once all is written."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write now what waits."""
         if self._held:
             data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
             self._held.clear()
@@ -60,4 +61,9 @@ class OneWriteProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to serve a connection."""
-        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
+        self._gathered = OneWrite(transport, self.loop)
+        super().connection_made(self._gathered)  # type: ignore[arg-type]
+
+    def eof_received(self) -> None:
+        """Send what waits: the transport closes now, but a sender that ended may still read."""
+        self._gathered.flush()
