@@ -20,6 +20,7 @@ from redis.asyncio import connection as async_plain
 from redis.asyncio import sentinel as async_sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from service.redis.urls import FORMS, Address, parse, wrong
@@ -245,6 +246,9 @@ def make(kind: Kind, url: str, **ours: Any) -> Any:
     address = parse(url)
     if address.wire != "unix":
         ours["socket_keepalive"] = True
+    # A service of one vendor. While a pool waits for such news, it does not look whether a
+    # connection that it gives out was closed meanwhile, or holds an answer that nobody read.
+    ours["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
     options = ours | dict(address.options)
     try:
         if address.sentinels:

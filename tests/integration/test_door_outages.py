@@ -111,6 +111,17 @@ class TestDurability:
         assert spooled(settings) == 2
         assert drained(settings) == 2
 
+    def test_unreadable_setting(self, settings: Settings, own_redis: EmbeddedRedis) -> None:
+        """A password that is no UTF-8 hides nothing: what is too weak is never written to."""
+        with hand(own_redis) as client:
+            client.config_set("appendfsync", "everysec")
+            client.config_set("masterauth", b"p\xe4ss")
+        with DoorThread(settings) as door:
+            assert [door.deliver(event()).status for _ in range(4)] == [202] * 4
+            assert door.ready()[1]["durability"] == "too weak"
+        assert in_stream(own_redis) == set()
+        assert spooled(settings) == 4
+
     def test_memory_accepts_everysec(
         self, own_redis: EmbeddedRedis, sqlite_url: str, tmp_path: Path
     ) -> None:

@@ -109,6 +109,28 @@ class TestAppending:
         assert asyncio.run(run()) == ("new",)
         assert client.xlen(keys.STREAM) == 1
 
+    def test_check_that_breaks(
+        self, redis_url: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever error the check of a new connection ends with, nothing is written over it."""
+
+        async def broken(*words: Any) -> Any:
+            raise LookupError
+
+        monkeypatch.setattr(Appender, "_read_config", broken)
+
+        async def run() -> None:
+            appender = Appender(redis_url, demand="disk")
+            for _ in range(4):
+                with pytest.raises(LookupError):
+                    await appender.append([delivery(b"a")])
+                with pytest.raises(LookupError):
+                    await appender.probe()
+            await appender.close()
+
+        asyncio.run(run())
+        assert client.keys() == []
+
     def test_most_of_a_group(self, redis_url: str, client: redis.Redis) -> None:
         """A full group of 128 goes in one step, in its order."""
         bodies = [b"%d" % number for number in range(128)]

@@ -130,3 +130,21 @@ def test_given_up_while_it_was_examined(redis_url: str, monkeypatch: pytest.Monk
         return state, appender.durability
 
     assert asyncio.run(run()) == ("new", "ok")
+
+
+def test_closed_while_it_rested(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that the server closed meanwhile costs no command: its pool notices."""
+    watch = connect(redis_url)
+    monkeypatch.setattr(room, "KEPT_SECONDS", 0.0)
+
+    async def work(quick: Quick) -> list[Any]:
+        before = await number(quick)
+        watch.client_kill_filter(_id=str(before))
+        # The loop hears of the end in its own time; an answer over another wire is later.
+        others = Quick(connect_async(redis_url, connections=1))
+        await others.execute("PING")
+        await others.close()
+        return [await quick.execute("ECHO", "mine"), await number(quick) == before]
+
+    assert on(redis_url, work) == [b"mine", False]
+    watch.close()
