@@ -30,7 +30,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.accept"})
         for text in ("a", "b" * 100_000, "c"):
             await send({"type": "websocket.send", "text": text})
-        return await send({"type": "websocket.close", "code": 1000})
+        await send({"type": "websocket.close", "code": 1000})
+        return
     body, more = b"", scope["path"] != "/early"
     while more:
         message = await receive()
